@@ -1,0 +1,36 @@
+/**
+ * What the fleet is told, by the pipeline (commits, nodes) and by the fan-out (streams, acks). Times are parameters: unix
+ * microseconds for moments that are compared with commits.
+ */
+import type { Address } from "@weft/proto/address.ts";
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { Ack, Versions } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Commit } from "../catalog/resource.ts";
+
+export interface NodeConnection {
+  readonly node: string;
+  readonly instance: bigint;
+  /** "ip:port" of the other end. */
+  readonly peer: string;
+  readonly versions: Versions | undefined;
+  readonly addresses: readonly Address[];
+  /** What it holds of the current epoch; 0: nothing. */
+  readonly applied: Revision;
+}
+
+export interface FleetObserver {
+  /** A history began or was renamed: every cursor of an earlier one is void, and waits on it end. */
+  epochStarted(epoch: Epoch): void;
+  /** Names of all Node objects of the source; undefined: the source has none. */
+  nodesKnown(names: ReadonlySet<string> | undefined): void;
+  synced(): void;
+  /** `bytes`: size of the delta from the revision before, HTTP/2 framing excluded. */
+  committed(commit: Commit, bytes: number, nowUs: number): void;
+  connected(connection: NodeConnection, nowUs: number): void;
+  /** The delta to `revision` was handed to the socket. */
+  sent(node: string, revision: Revision): void;
+  /** `roundTripUs`: undefined unless this ack answers a heartbeat. */
+  acked(node: string, ack: Ack, roundTripUs: number | undefined, nowUs: number): void;
+  /** `reason`: closed words such as "silent", "replaced", "closed", "stalled", or an error's message. */
+  disconnected(node: string, instance: bigint, reason: string, nowUs: number): void;
+}
