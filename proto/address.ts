@@ -77,7 +77,8 @@ export function parsePrefix(text: string): Prefix | undefined {
 
 /** @throws RangeError if the length does not fit the family. */
 export function prefixFromBytes(bytes: Uint8Array, length: number): Prefix {
-  if (length < 0 || length > bytes.length * 8) throw new RangeError(`a prefix of ${bytes.length} bytes has no length ${length}`);
+  if (length < 0 || length > bytes.length * 8)
+    throw new RangeError(`a prefix of ${bytes.length} bytes has no length ${length}`);
   const masked = bytes.map((byte, i) => byte & (0xff << Math.max(0, 8 - Math.max(0, length - i * 8))));
   // A masked v4-mapped address with a short prefix is still IPv6.
   const address = masked.length === 16 ? (printIPv6(masked) as Address) : addressFromBytes(masked);

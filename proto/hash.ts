@@ -1,5 +1,5 @@
 /**
- * The hash of a resource: the first 64 bits of MurmurHash3 x64/x86 family, variant x86_128 with seed 0, over the bytes as received.
+ * The hash of a resource: the first 64 bits of MurmurHash3 x86_128 with seed 0, over the bytes as received.
  * Chosen because it needs 32-bit arithmetic only (no BigInt per element) and is well described:
  * https://github.com/aappleby/smhasher. It finds accidents, not attackers; ids (SHA-256) are what a tenant could attack.
  */

@@ -23,7 +23,7 @@ export function methodDefinition<I extends DescMessage, O extends DescMessage>(
     requestSerialize: (message) => asBuffer(toBinary(method.input, message)),
     requestDeserialize: (bytes) => fromBinary(method.input, bytes),
     responseSerialize: (message) =>
-      asBuffer(message instanceof Uint8Array ? message : toBinary(method.output, message as MessageShape<O>)),
+      asBuffer(message instanceof Uint8Array ? message : toBinary(method.output, message)),
     responseDeserialize: (bytes) => fromBinary(method.output, bytes),
   };
 }
