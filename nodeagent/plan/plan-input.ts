@@ -1,0 +1,57 @@
+/** What planning reads: the resources of one service at a time, and the node. The agent's store implements `PlanInput`. */
+import type { Address } from "@weft/proto/address.ts";
+import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import { resourceId } from "@weft/proto/ids.ts";
+
+/** One service with all its backends, in any order. Messages are never changed in place: another version is another object. */
+export interface ServiceView {
+  readonly service: Service;
+  readonly backends: Iterable<Backend>;
+}
+
+export interface PlanInput {
+  /** Undefined: there is no such service (any more). */
+  serviceByName(name: string): ServiceView | undefined;
+  /** Names of all services, in any order. */
+  serviceNames(): Iterable<string>;
+}
+
+/** The node that is planned for. */
+export interface PlanNode {
+  /** Id of the Name resource of this node, as backends carry it. */
+  readonly id: bigint;
+  /** Id of the Name resource of this node's zone; 0: the node has no zone label. */
+  readonly zone: bigint;
+  /** InternalIPs, then ExternalIPs (S8); the first of a family is primary. */
+  readonly addresses: readonly Address[];
+  /** Where NodePorts are served. */
+  readonly nodePortAddresses: readonly Address[];
+}
+
+/** `zone`: value of the zone label, "" for none. */
+export function planNode(
+  name: string,
+  zone: string,
+  addresses: readonly Address[],
+  nodePortAddresses: readonly Address[] = addresses,
+): PlanNode {
+  return {
+    id: resourceId("name", name),
+    zone: zone === "" ? 0n : resourceId("name", zone),
+    addresses,
+    nodePortAddresses,
+  };
+}
+
+/** A `PlanInput` over lists, for one plan of everything. Backends of a service that is not listed are left out. */
+export function planInput(services: Iterable<Service>, backends: Iterable<Backend>): PlanInput {
+  const views = new Map<string, { readonly service: Service; readonly backends: Backend[] }>();
+  const viewById = new Map<bigint, { readonly backends: Backend[] }>();
+  for (const service of services) {
+    const view = { service, backends: [] };
+    views.set(service.name, view);
+    viewById.set(resourceId("service", service.name), view);
+  }
+  for (const backend of backends) viewById.get(backend.service)?.backends.push(backend);
+  return { serviceByName: (name) => views.get(name), serviceNames: () => views.keys() };
+}

@@ -1,0 +1,177 @@
+/**
+ * The plan of a whole node, kept up to date: a change of endpoints replans its service only; a change of what a service
+ * claims replans also those that lose or win a frontend by it, in the same answer (S18). Its result is a function of the
+ * input and the node, never of the order of calls.
+ */
+import { compareText, type Address } from "@weft/proto/address.ts";
+import type { Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import type { ServicePlan } from "../dataplane/dataplane.ts";
+import { ClaimBoard } from "./claim-board.ts";
+import { claimsOf, clusterIps, compareClaims, servicePortName, type Claim } from "./claim.ts";
+import type { PlanInput, PlanNode } from "./plan-input.ts";
+import { planService, unsupportedNotice, type PlanNotice } from "./plan-service.ts";
+
+export interface PlanOutput {
+  /** What changed or may have: each replaces what is held for its service. Together they are one activation. */
+  readonly plans: readonly ServicePlan[];
+  /** The full current list, ordered by service and category: not only those of `plans`. */
+  readonly notices: readonly PlanNotice[];
+}
+
+/** A ClusterIP whose undefined ports one service rejects (S6). */
+interface AddressClaim {
+  readonly key: Address;
+  readonly service: string;
+}
+
+interface Planned {
+  /** The version that `claims` were made from. */
+  readonly service: Service;
+  readonly claims: readonly Claim[];
+  readonly addresses: readonly AddressClaim[];
+}
+
+export class NodePlanner {
+  readonly #input: PlanInput;
+  #node: PlanNode;
+  readonly #planned = new Map<string, Planned>();
+  readonly #frontends = new ClaimBoard<Claim>(compareClaims);
+  readonly #addresses = new ClaimBoard<AddressClaim>((a, b) => compareText(a.service, b.service));
+  readonly #notices = new Map<string, readonly PlanNotice[]>();
+  #sortedNotices: readonly PlanNotice[] | undefined = [];
+
+  constructor(input: PlanInput, node: PlanNode) {
+    this.#input = input;
+    this.#node = node;
+  }
+
+  /** Plans services that were put or removed, or whose backends changed, since the last call. */
+  touch(services: Iterable<string>): PlanOutput {
+    const replan = new Set(services);
+    // What claims changed here may change elsewhere; that never changes claims, so one pass reaches everything.
+    const affected = new Set<string>();
+    for (const name of replan) this.#updateClaims(name, affected);
+    for (const name of affected) replan.add(name);
+    return { plans: Array.from(replan, (name) => this.#plan(name)), notices: this.#allNotices() };
+  }
+
+  /** Plans everything that there is, and empties what is gone. */
+  replanAll(): PlanOutput {
+    return this.touch(new Set([...this.#planned.keys(), ...this.#input.serviceNames()]));
+  }
+
+  /** The node's zone or addresses changed: plans what depends on them. */
+  setNode(node: PlanNode): PlanOutput {
+    const before = this.#node;
+    this.#node = node;
+    if (before.id !== node.id) return this.#reclaim([...this.#planned.keys()]);
+    const hasZoneChanged = before.zone !== node.zone;
+    const haveAddressesChanged =
+      !isSameList(before.addresses, node.addresses) || !isSameList(before.nodePortAddresses, node.nodePortAddresses);
+    const dependent: string[] = [];
+    for (const [name, { service }] of this.#planned) {
+      const isByAddress = haveAddressesChanged && dependsOnAddresses(service);
+      if (isByAddress || (hasZoneChanged && this.#dependsOnZone(name))) dependent.push(name);
+    }
+    return this.#reclaim(dependent);
+  }
+
+  #reclaim(names: readonly string[]): PlanOutput {
+    const affected = new Set(names);
+    for (const name of names) this.#release(name, affected);
+    return this.touch(affected);
+  }
+
+  #updateClaims(name: string, affected: Set<string>): void {
+    const service = this.#input.serviceByName(name)?.service;
+    if (service !== undefined && this.#planned.get(name)?.service === service) return;
+    this.#release(name, affected);
+    if (service === undefined) return;
+    const claims = claimsOf(service, this.#node);
+    const addresses = clusterIps(service).map((key): AddressClaim => ({ key, service: name }));
+    for (const claim of claims) this.#frontends.add(claim, affected);
+    for (const claim of addresses) this.#addresses.add(claim, affected);
+    this.#planned.set(name, { service, claims, addresses });
+  }
+
+  #release(name: string, affected: Set<string>): void {
+    const planned = this.#planned.get(name);
+    if (planned === undefined) return;
+    for (const claim of planned.claims) this.#frontends.remove(claim, affected);
+    for (const claim of planned.addresses) this.#addresses.remove(claim, affected);
+    this.#planned.delete(name);
+  }
+
+  #plan(name: string): ServicePlan {
+    const view = this.#input.serviceByName(name);
+    const planned = this.#planned.get(name);
+    if (view === undefined || planned === undefined) {
+      this.#setNotices(name, []);
+      return { service: name, frontends: [], rejectAddresses: [] };
+    }
+    const notices: PlanNotice[] = [];
+    const won: Claim[] = [];
+    for (const claim of planned.claims) {
+      const holder = this.#frontends.holder(claim.key);
+      if (holder === claim) won.push(claim);
+      // One service port that reaches an address by two ways is one frontend, of the first kind (S17): nothing is lost.
+      else if (holder !== undefined && (holder.service !== name || holder.portIndex !== claim.portIndex)) {
+        notices.push(this.#conflict(claim, holder));
+      }
+    }
+    const unsupported = unsupportedNotice(view);
+    if (unsupported !== undefined) notices.push(unsupported);
+    this.#setNotices(name, notices);
+    const rejects = planned.addresses
+      .filter((claim) => this.#addresses.holder(claim.key) === claim)
+      .map(({ key }) => key);
+    return planService(view, won, rejects, this.#node);
+  }
+
+  #conflict(lost: Claim, holder: Claim): PlanNotice {
+    const reason =
+      `${lost.kind} ${lost.address} port ${lost.port}/${lost.protocol} of service ${this.#servicePort(lost)} is refused: ` +
+      `service ${this.#servicePort(holder)} holds it as ${holder.kind}; change the address or port of one of them`;
+    return { service: lost.service, category: "conflict", reason };
+  }
+
+  #servicePort(of: Claim): string {
+    const planned = this.#planned.get(of.service);
+    return planned === undefined ? of.service : servicePortName(planned.service, of.portIndex);
+  }
+
+  #setNotices(name: string, notices: readonly PlanNotice[]): void {
+    if (notices.length === 0 && !this.#notices.has(name)) return;
+    if (notices.length === 0) this.#notices.delete(name);
+    else this.#notices.set(name, notices);
+    this.#sortedNotices = undefined;
+  }
+
+  #allNotices(): readonly PlanNotice[] {
+    this.#sortedNotices ??= [...this.#notices.values()].flat().sort(compareNotices);
+    return this.#sortedNotices;
+  }
+
+  #dependsOnZone(name: string): boolean {
+    for (const backend of this.#input.serviceByName(name)?.backends ?? [])
+      if (backend.zoneHints.length > 0) return true;
+    return false;
+  }
+}
+
+/** The plan of everything, once. */
+export function planOnce(input: PlanInput, node: PlanNode): PlanOutput {
+  return new NodePlanner(input, node).replanAll();
+}
+
+function dependsOnAddresses(service: Service): boolean {
+  return service.loadBalancerSourceRanges.length > 0 || service.ports.some(({ nodePort }) => nodePort !== 0);
+}
+
+function compareNotices(a: PlanNotice, b: PlanNotice): number {
+  return compareText(a.service, b.service) || compareText(a.category, b.category) || compareText(a.reason, b.reason);
+}
+
+function isSameList(a: readonly Address[], b: readonly Address[]): boolean {
+  return a.length === b.length && a.every((address, i) => address === b[i]);
+}

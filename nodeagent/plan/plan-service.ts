@@ -1,0 +1,120 @@
+/** What a node holds for one service, given which of its claims it won. Pure. */
+import { familyOf, type Address, type Family, type Prefix } from "@weft/proto/address.ts";
+import { Protocol } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import type { ServicePlan } from "../dataplane/dataplane.ts";
+import { chooseEndpoints, endpointsOf, hasUsable } from "./choose-endpoints.ts";
+import { servicePortName, type Claim } from "./claim.ts";
+import type { Action, Frontend, Scope, Target } from "./frontend.ts";
+import type { PlanNode, ServiceView } from "./plan-input.ts";
+import { sourceRanges } from "./source-ranges.ts";
+
+/** Something about a service that a person should know; holds no wait and is no failure of the node. */
+export interface PlanNotice {
+  /** "ns/name". */
+  readonly service: string;
+  readonly category: "conflict" | "unsupported";
+  /** What, where and what to do. */
+  readonly reason: string;
+}
+
+/** What the frontends of one service port and family choose from. */
+interface Balancing {
+  readonly servicePort: string;
+  readonly cluster: readonly Target[];
+  readonly local: readonly Target[];
+  /** Some node could use an endpoint: an empty set is a drop, not a reject (S19). */
+  readonly hasUsable: boolean;
+}
+
+const none: readonly Target[] = [];
+
+/**
+ * @param claims those of its claims that the service holds
+ * @param rejectAddresses its ClusterIPs that no other service holds
+ */
+export function planService(
+  view: ServiceView,
+  claims: readonly Claim[],
+  rejectAddresses: readonly Address[],
+  node: PlanNode,
+): ServicePlan {
+  const { service } = view;
+  const balancings = new Map<string, Balancing>();
+  const balancingOf = (portIndex: number, family: Family): Balancing => {
+    const key = `${portIndex} ${family}`;
+    const made = balancings.get(key) ?? balance(view, portIndex, family, node);
+    balancings.set(key, made);
+    return made;
+  };
+  const ranges = { 4: sourceRanges(service, 4, node), 6: sourceRanges(service, 6, node) };
+  const frontends: Frontend[] = [];
+  for (const claim of claims) {
+    const family = familyOf(claim.address);
+    const balancing = balancingOf(claim.portIndex, family);
+    for (const scope of scopesOf(claim)) {
+      const isLocal =
+        claim.kind === "ClusterIP" ? service.internalLocal : scope === "external" && service.externalLocal;
+      const guard = claim.kind === "LoadBalancerIP" ? ranges[family] : undefined;
+      frontends.push(frontendOf(claim, scope, balancing, isLocal, service.affinitySeconds, guard));
+    }
+  }
+  return { service: service.name, frontends, rejectAddresses };
+}
+
+/** Notices that follow from the service alone: what it asks for and no socket path can give (S33). */
+export function unsupportedNotice(view: ServiceView): PlanNotice | undefined {
+  const { name, ports } = view.service;
+  const sctp = ports.filter((port) => port.protocol === Protocol.SCTP).map((port) => port.port);
+  const unknown = ports.filter((port) => !knownProtocols.has(port.protocol)).map((port) => port.port);
+  const reasons: string[] = [];
+  if (sctp.length > 0) {
+    reasons.push(
+      `SCTP ports ${sctp.join(", ")} are planned but not served: the kernel runs no connect hook for SCTP; use TCP or UDP`,
+    );
+  }
+  if (unknown.length > 0) {
+    reasons.push(`ports ${unknown.join(", ")} have a protocol that this agent does not know; update the agent`);
+  }
+  return reasons.length === 0
+    ? undefined
+    : { service: name, category: "unsupported", reason: `${name}: ${reasons.join("; ")}` };
+}
+
+const knownProtocols: ReadonlySet<Protocol> = new Set([Protocol.TCP, Protocol.UDP, Protocol.SCTP]);
+
+function balance(view: ServiceView, portIndex: number, family: Family, node: PlanNode): Balancing {
+  const port = view.service.ports[portIndex];
+  const servicePort = servicePortName(view.service, portIndex);
+  if (port === undefined) return { servicePort, cluster: none, local: none, hasUsable: false };
+  const endpoints = endpointsOf(view.backends, port, family);
+  return { servicePort, ...chooseEndpoints(endpoints, node), hasUsable: hasUsable(endpoints) };
+}
+
+// A loopback address is reached from the node only (S8).
+function scopesOf(claim: Claim): readonly Scope[] {
+  return claim.kind === "NodePort" && claim.address.startsWith("127.") ? ["internal"] : ["external", "internal"];
+}
+
+function frontendOf(
+  claim: Claim,
+  scope: Scope,
+  balancing: Balancing,
+  isLocal: boolean,
+  affinitySeconds: number,
+  ranges: readonly Prefix[] | undefined,
+): Frontend {
+  const targets = isLocal ? balancing.local : balancing.cluster;
+  const action: Action = targets.length > 0 ? "forward" : balancing.hasUsable ? "drop" : "reject";
+  return {
+    address: claim.address,
+    port: claim.port,
+    protocol: claim.protocol,
+    scope,
+    kind: claim.kind,
+    servicePort: balancing.servicePort,
+    action,
+    targets: targets.length > 0 ? targets : none,
+    affinitySeconds,
+    sourceRanges: ranges,
+  };
+}
