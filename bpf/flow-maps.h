@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* State of flows. It outlives the service maps: its layout has a version of its own. */
+#ifndef WEFT_FLOW_MAPS_H
+#define WEFT_FLOW_MAPS_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "types.h"
+
+/* (unconnected UDP socket, frontend) -> the backend it keeps */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, WEFT_UDP_FLOWS_MAX);
+  __type(key, struct udp_flow_key);
+  __type(value, struct udp_flow);
+} udp_flows SEC(".maps");
+
+/* (UDP socket, backend) -> the last frontend it used for that backend */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, WEFT_REVERSE_FLOWS_MAX);
+  __type(key, struct reverse_flow_key);
+  __type(value, struct reverse_flow);
+} reverse_flows SEC(".maps");
+
+/* connected socket -> what it asked for */
+struct {
+  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct connection);
+} connections SEC(".maps");
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* connect(): one choice per connection, TCP and UDP. */
+#ifndef WEFT_HOOKS_CONNECT_H
+#define WEFT_HOOKS_CONNECT_H
+
+#include "../socket.h"
+
+static __always_inline bool redirect_probe(struct target *target) {
+  __u32 zero = 0;
+  const struct settings *at = bpf_map_lookup_elem(&settings, &zero);
+
+  if (!at || !at->probe_port) return false;
+  target->address.part[3] = bpf_htonl(INADDR_LOOPBACK);
+  target->port = at->probe_port;
+  return true;
+}
+
+/* Deleted and made with its value, never changed in place: getpeername() may run meanwhile. */
+static __always_inline void remember_connection(struct bpf_sock_addr *call, const struct target *frontend,
+                                                const struct target *backend) {
+  struct connection connection = {.frontend = frontend->address,
+                                  .backend = backend->address,
+                                  .frontend_port = frontend->port,
+                                  .backend_port = backend->port};
+
+  if (!call->sk) return;
+  bpf_sk_storage_delete(&connections, call->sk);
+  bpf_sk_storage_get(&connections, call->sk, &connection, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* A socket may connect again, to something that is no service. */
+static __always_inline void forget_connection(struct bpf_sock_addr *call) {
+  if (call->sk) bpf_sk_storage_delete(&connections, call->sk);
+}
+
+/* -errno, or 0; then `target` is where to connect to. */
+static __always_inline int connect(struct bpf_sock_addr *call, struct target *target) {
+  struct frontend_key key = frontend_of(call, target);
+  struct target frontend = *target;
+  const struct backend *backend;
+  struct found found;
+  int verdict;
+
+  if (!lookup(&key, &found)) {
+    forget_connection(call);
+    if (is_probe(&key)) redirect_probe(target);
+    return 0;
+  }
+  verdict = verdict_of(&found.descriptor);
+  if (verdict) return verdict;
+  backend = choose_backend(&found.descriptor);
+  if (!backend) return -ECONNREFUSED;
+  target->address = backend->address;
+  target->port = backend->port;
+  remember_connection(call, &frontend, target);
+  return 0;
+}
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* sendto() and sendmsg() with a destination: a UDP socket keeps its backend per frontend while that is eligible. */
+#ifndef WEFT_HOOKS_SENDMSG_H
+#define WEFT_HOOKS_SENDMSG_H
+
+#include "../socket.h"
+
+/* -errno, or 0; then `target` is where to send to. */
+static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *target) {
+  struct frontend_key key = frontend_of(call, target);
+  struct target frontend = *target;
+  struct udp_flow_key flow = {};
+  const struct backend *backend;
+  bool is_current = false;
+  struct found found;
+  int verdict;
+
+  if (!lookup(&key, &found)) return 0;
+  verdict = verdict_of(&found.descriptor);
+  if (verdict) return verdict;
+  flow.cookie = bpf_get_socket_cookie(call);
+  flow.frontend = key;
+  if (!recall_target(&flow, &found, target, &is_current)) {
+    backend = choose_backend(&found.descriptor);
+    if (!backend) return -ECONNREFUSED;
+    target->address = backend->address;
+    target->port = backend->port;
+  }
+  if (!is_current) remember_target(&flow, found.word, target);
+  remember_reverse(flow.cookie, target, &frontend.address, frontend.port);
+  return 0;
+}
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* Sizes of maps and bounds of loops. The agent overrides the first three with its flags when the maps are made. */
+#ifndef WEFT_LIMITS_H
+#define WEFT_LIMITS_H
+
+#define WEFT_FRONTENDS_MAX 262144 /* --frontends-max */
+#define WEFT_BACKENDS_MAX 1048576 /* --backends-max */
+#define WEFT_SERVICES_MAX 65536   /* --services-max: service ports, one name each */
+
+#define WEFT_CIDRS_MAX 256 /* service CIDRs of the old and the new revision */
+
+/* A frontend and its address each have a state, and so has each CIDR. */
+#define WEFT_STATES_MAX (2 * WEFT_FRONTENDS_MAX + WEFT_CIDRS_MAX)
+
+/* The live and the pending word of each frontend may name two descriptors; 24 bits of a word hold the index. */
+#define WEFT_DESCRIPTORS_MAX (2 * WEFT_FRONTENDS_MAX)
+#define WEFT_DESCRIPTOR_BITS 24
+
+#define WEFT_ACTIVATIONS 64 /* ring of the last activations */
+
+#define WEFT_UDP_FLOWS_MAX 65536     /* sticky choices of unconnected UDP sockets, 104 bytes each */
+#define WEFT_REVERSE_FLOWS_MAX 65536 /* replies to unconnected UDP sockets, 88 bytes each */
+
+#define WEFT_READS_MAX 4          /* reads of a pair of words until two agree */
+#define WEFT_CIDR_STEPS_MAX 4     /* CIDRs of one address: one of the old and one of the new revision, doubled */
+#define WEFT_SEARCH_STEPS_MAX 20  /* log2(WEFT_BACKENDS_MAX) */
+
+#endif

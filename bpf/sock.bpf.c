@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+// The socket path: every hook of a cgroup, one object so that they share the maps.
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "hooks/connect.h"
+#include "hooks/getpeername.h"
+#include "hooks/recvmsg.h"
+#include "hooks/sendmsg.h"
+
+SEC("cgroup/connect4")
+int connect4(struct bpf_sock_addr *call) {
+  struct target target = read_target4(call);
+  int verdict;
+
+  if (!is_served(call)) return PASS;
+  verdict = connect(call, &target);
+  if (!verdict) write_target4(call, &target);
+  return finish(verdict);
+}
+
+SEC("cgroup/connect6")
+int connect6(struct bpf_sock_addr *call) {
+  struct target target = read_target6(call);
+  int verdict;
+
+  if (!is_served(call)) return PASS;
+  verdict = connect(call, &target);
+  if (!verdict) write_target6(call, &target);
+  return finish(verdict);
+}
+
+/* Also an IPv6 socket's sendto() to a v4-mapped address. */
+SEC("cgroup/sendmsg4")
+int sendmsg4(struct bpf_sock_addr *call) {
+  struct target target = read_target4(call);
+  int verdict;
+
+  if (!is_served(call)) return PASS;
+  verdict = sendmsg(call, &target);
+  if (!verdict) write_target4(call, &target);
+  return finish(verdict);
+}
+
+SEC("cgroup/sendmsg6")
+int sendmsg6(struct bpf_sock_addr *call) {
+  struct target target = read_target6(call);
+  int verdict;
+
+  if (!is_served(call)) return PASS;
+  verdict = sendmsg(call, &target);
+  if (!verdict) write_target6(call, &target);
+  return finish(verdict);
+}
+
+SEC("cgroup/recvmsg4")
+int recvmsg4(struct bpf_sock_addr *call) {
+  struct target source = read_target4(call);
+
+  if (is_served(call) && recvmsg(call, &source)) write_target4(call, &source);
+  return PASS;
+}
+
+SEC("cgroup/recvmsg6")
+int recvmsg6(struct bpf_sock_addr *call) {
+  struct target source = read_target6(call);
+
+  if (is_served(call) && recvmsg(call, &source)) write_target6(call, &source);
+  return PASS;
+}
+
+SEC("cgroup/getpeername4")
+int getpeername4(struct bpf_sock_addr *call) {
+  struct target peer = read_target4(call);
+
+  if (is_served(call) && recall_connection(call, &peer)) write_target4(call, &peer);
+  return PASS;
+}
+
+SEC("cgroup/getpeername6")
+int getpeername6(struct bpf_sock_addr *call) {
+  struct target peer = read_target6(call);
+
+  if (is_served(call) && recall_connection(call, &peer)) write_target6(call, &peer);
+  return PASS;
+}
+
+char _license[] SEC("license") = "GPL";
