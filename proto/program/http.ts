@@ -4,6 +4,7 @@
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { fromErrno } from "./errno.ts";
 import { messageOf } from "./errors.ts";
 import type { Log } from "./log.ts";
@@ -130,7 +131,7 @@ function route(routes: Routes, request: IncomingMessage, signal: AbortSignal): H
   });
 }
 
-function refuseMalformed(error: Error, socket: import("node:stream").Duplex): void {
+function refuseMalformed(error: Error, socket: Duplex): void {
   if (!socket.writable || ("bytesWritten" in socket && (socket as Socket).bytesWritten > 0)) {
     socket.destroy();
     return;
