@@ -12,7 +12,7 @@ export interface ServicePlan {
   readonly service: string;
   /** Empty: the service is gone. A frontend is in the plan of at most one service (S18 is decided in the plan). */
   readonly frontends: readonly Frontend[];
-  /** ClusterIPs whose undefined ports are rejected (S6). */
+  /** ClusterIPs whose undefined ports are rejected (S6). An address is in the plan of at most one service. */
   readonly rejectAddresses: readonly Address[];
 }
 
