@@ -109,7 +109,7 @@ export interface SourceSink {
 }
 
 export interface Source {
-  /** True if the source knows about nodes: the quorum of a wait is over these. Read after *synced*. */
+  /** True if the source knows about nodes: the quorum of a wait is over these. Valid after *synced*; a batch can change it. */
   readonly hasNodes: boolean;
   /** Runs until `signal` aborts; rejects only when a restart of the program is warranted. */
   run(sink: SourceSink, signal: AbortSignal): Promise<void>;
