@@ -13,7 +13,10 @@ export interface NodeConnection {
   /** "ip:port" of the other end. */
   readonly peer: string;
   readonly versions: Versions | undefined;
+  /** First per family is primary. */
   readonly addresses: readonly Address[];
+  /** The ones on which NodePorts are served. */
+  readonly nodePortAddresses: readonly Address[];
   /** What it holds of the current epoch; 0: nothing. */
   readonly applied: Revision;
 }

@@ -1,0 +1,177 @@
+/**
+ * Which services hold an (address, port), and whether any of them can choose it in the head (DESIGN section 4 "Fleet", S23).
+ *
+ * The terminating fallback is decided per set: a backend that is serving and terminating can be chosen from the cluster set if
+ * its service port has no ready backend of the family, and from the local set of its own node if that node has no ready one and
+ * the service has a Local policy. A backend is in the local set of no other node, so the answer holds for every node.
+ */
+import { addressFromBytes } from "@weft/proto/address.ts";
+import type { Address } from "@weft/proto/address.ts";
+import type { Revision } from "@weft/proto/cursor.ts";
+import type { Backend, BackendPort, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import type { Commit, CompiledResource } from "../catalog/resource.ts";
+
+/** The backend's address and target port number. */
+export interface BackendAddress {
+  readonly address: Address;
+  readonly port: number;
+}
+
+export type Choosability =
+  /** No service holds it. */
+  | { readonly kind: "absent" }
+  /** Held, and no service can choose it. */
+  | { readonly kind: "drained" }
+  /** Only because its set has no ready backend. */
+  | { readonly kind: "fallback"; readonly service: string }
+  | { readonly kind: "choosable"; readonly service: string };
+
+/** Departures that are remembered, against nodes that failed to take a backend out. The oldest is forgotten first. */
+const departuresMax = 65_536;
+
+interface Holder {
+  service: Service | undefined;
+  readonly backends: Map<bigint, Backend>;
+}
+
+export class ChoosabilityIndex {
+  readonly #holders = new Map<bigint, Holder>();
+  readonly #byAddress = new Map<Address, Map<bigint, Backend>>();
+  // "service id|ip|port" -> the revision in which that service no longer held it. In order of that revision.
+  readonly #departures = new Map<string, Revision>();
+
+  /** @returns Ids of the services that this commit touched, with their names. */
+  apply(commit: Commit): ReadonlyMap<bigint, string> {
+    const touched = new Map<bigint, string>();
+    const left: Backend[] = [];
+    for (const resource of commit.removals) this.#remove(resource, touched, left);
+    for (const resource of commit.puts) {
+      const replaced = commit.replaced.get(resource.id);
+      // Defined by its own id and name only: what replaces a service is that service.
+      if (replaced?.value.kind === "backend") this.#remove(replaced, touched, left);
+      this.#put(resource, touched);
+    }
+    for (const backend of left) this.#noteDeparture(backend, commit.revision);
+    for (const id of touched.keys()) {
+      const holder = this.#holders.get(id);
+      if (holder?.service !== undefined) touched.set(id, holder.service.name);
+      else if (holder?.backends.size === 0) this.#holders.delete(id);
+    }
+    return touched;
+  }
+
+  /** In the head. */
+  of(target: BackendAddress): Choosability {
+    let found: Choosability = { kind: "absent" };
+    for (const backend of this.#byAddress.get(target.address)?.values() ?? []) {
+      for (const port of backend.ports) {
+        if (port.number !== target.port) continue;
+        const answer = this.#ofPort(backend, port);
+        if (answer.kind === "choosable") return answer;
+        if (answer.kind === "fallback" || found.kind === "absent") found = answer;
+      }
+    }
+    return found;
+  }
+
+  /** Ids of the services that hold it in the head. */
+  holders(target: BackendAddress): ReadonlySet<bigint> {
+    const ids = new Set<bigint>();
+    for (const backend of this.#byAddress.get(target.address)?.values() ?? []) {
+      if (backend.ports.some((port) => port.number === target.port)) ids.add(backend.service);
+    }
+    return ids;
+  }
+
+  /**
+   * Whether the service holds it in the head or held it in any revision from `since` on: what a node may still choose that
+   * ran the service well at `since` and failed on it later.
+   */
+  hasHeldSince(service: bigint, target: BackendAddress, since: Revision): boolean {
+    const departed = this.#departures.get(departureKey(service, target));
+    return (departed !== undefined && departed > since) || this.holders(target).has(service);
+  }
+
+  #ofPort(backend: Backend, port: BackendPort): Choosability {
+    const holder = this.#holders.get(backend.service);
+    const service = holder?.service;
+    if (
+      service === undefined ||
+      !service.ports.some((own) => own.name === port.name && own.protocol === port.protocol)
+    ) {
+      return { kind: "drained" };
+    }
+    if (!backend.notReady) return { kind: "choosable", service: service.name };
+    if (backend.notServing || !backend.terminating) return { kind: "drained" };
+    let isClusterSetEmpty = true;
+    let isLocalSetEmpty = true;
+    for (const other of holder?.backends.values() ?? []) {
+      if (other.notReady || other.address.length !== backend.address.length) continue;
+      if (!other.ports.some((own) => own.name === port.name && own.protocol === port.protocol)) continue;
+      isClusterSetEmpty = false;
+      if (other.node === backend.node) isLocalSetEmpty = false;
+      if (!isLocalSetEmpty) break;
+    }
+    const hasLocalSet = (service.internalLocal || service.externalLocal) && backend.node !== 0n;
+    if (!isClusterSetEmpty && !(hasLocalSet && isLocalSetEmpty)) return { kind: "drained" };
+    return { kind: "fallback", service: service.name };
+  }
+
+  #put(resource: CompiledResource, touched: Map<bigint, string>): void {
+    const { value } = resource;
+    if (value.kind === "service") {
+      touched.set(resource.id, value.service.name);
+      this.#holder(resource.id).service = value.service;
+    } else if (value.kind === "backend") {
+      const { backend } = value;
+      touched.set(backend.service, touched.get(backend.service) ?? "");
+      this.#holder(backend.service).backends.set(resource.id, backend);
+      const address = addressFromBytes(backend.address);
+      const held = this.#byAddress.get(address);
+      if (held === undefined) this.#byAddress.set(address, new Map([[resource.id, backend]]));
+      else held.set(resource.id, backend);
+    }
+  }
+
+  #remove(resource: CompiledResource, touched: Map<bigint, string>, left: Backend[]): void {
+    const { value } = resource;
+    if (value.kind === "service") {
+      touched.set(resource.id, value.service.name);
+      this.#holder(resource.id).service = undefined;
+    } else if (value.kind === "backend") {
+      const { backend } = value;
+      touched.set(backend.service, touched.get(backend.service) ?? "");
+      left.push(backend);
+      this.#holder(backend.service).backends.delete(resource.id);
+      const address = addressFromBytes(backend.address);
+      const held = this.#byAddress.get(address);
+      held?.delete(resource.id);
+      if (held?.size === 0) this.#byAddress.delete(address);
+    }
+  }
+
+  #noteDeparture(backend: Backend, at: Revision): void {
+    const address = addressFromBytes(backend.address);
+    for (const { number } of backend.ports) {
+      const target = { address, port: number };
+      if (this.holders(target).has(backend.service)) continue;
+      const key = departureKey(backend.service, target);
+      this.#departures.delete(key);
+      this.#departures.set(key, at);
+    }
+    for (const oldest of this.#departures.keys()) {
+      if (this.#departures.size <= departuresMax) break;
+      this.#departures.delete(oldest);
+    }
+  }
+
+  #holder(id: bigint): Holder {
+    let holder = this.#holders.get(id);
+    if (holder === undefined) this.#holders.set(id, (holder = { service: undefined, backends: new Map() }));
+    return holder;
+  }
+}
+
+function departureKey(service: bigint, target: BackendAddress): string {
+  return `${service}|${target.address}|${target.port}`;
+}

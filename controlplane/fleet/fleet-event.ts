@@ -1,0 +1,30 @@
+/** What the fleet tells its shells as it happens. */
+import type { Epoch } from "@weft/proto/cursor.ts";
+import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Commit } from "../catalog/resource.ts";
+import type { Converged } from "./convergence.ts";
+import type { FleetNode } from "./fleet-node.ts";
+
+export type FleetEvent =
+  /** `bytes`: size of its delta. `services`: names of services touched, sorted, at most 16. */
+  | {
+      readonly kind: "commit";
+      readonly commit: Commit;
+      readonly bytes: number;
+      readonly services: readonly string[];
+      readonly nowUs: number;
+    }
+  /** `isNew`: it says more than that the node is alive. `commitToAckUs`: undefined unless it acks a revision it had not. */
+  | {
+      readonly kind: "ack";
+      readonly node: FleetNode;
+      readonly ack: Ack;
+      readonly isNew: boolean;
+      readonly commitToAckUs: number | undefined;
+    }
+  | { readonly kind: "converged"; readonly converged: Converged }
+  | { readonly kind: "epoch"; readonly epoch: Epoch }
+  /** Something that the status shows, or that waits look at, changed. */
+  | { readonly kind: "status" }
+  /** A wait began. */
+  | { readonly kind: "waits" };

@@ -1,0 +1,32 @@
+/** Runs the clock of the fleet: answers waits soon after something changed, at their deadlines, and once a second. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Fleet } from "./fleet.ts";
+
+/** Changes within this time are evaluated together: thousands of acks come at once. */
+const evaluateDelayMs = 2;
+const idleMs = 1_000;
+
+/** Runs until `signal` aborts. */
+export async function runFleet(fleet: Fleet, signal: AbortSignal): Promise<void> {
+  let wake = Promise.withResolvers<void>();
+  const unsubscribe = fleet.subscribe((event) => {
+    if (fleet.waitsOpen > 0 && !(event.kind === "ack" && !event.isNew)) wake.resolve();
+  });
+  const stopped = Promise.withResolvers<void>();
+  signal.addEventListener("abort", () => stopped.resolve(), { once: true });
+  if (signal.aborted) stopped.resolve();
+  while (!signal.aborted) {
+    const untilMs = Math.min(idleMs, Math.max(0, (fleet.nextDeadlineMs ?? Infinity) - Date.now()));
+    const timer = new AbortController();
+    await Promise.race([
+      wake.promise,
+      stopped.promise,
+      sleep(untilMs, undefined, { signal: timer.signal }).catch(() => undefined),
+    ]);
+    timer.abort();
+    if (fleet.waitsOpen > 0) await sleep(evaluateDelayMs);
+    wake = Promise.withResolvers<void>();
+    fleet.evaluate(Date.now());
+  }
+  unsubscribe();
+}

@@ -1,0 +1,193 @@
+/**
+ * The fleet: which node runs which revision, since when, and who waits for it. It has no clock and no timer: its shell calls
+ * `evaluate` when something changed and once a second while there are waits.
+ */
+import { epoch as makeEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import { compareText } from "@weft/proto/address.ts";
+import type { Ack, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Commit } from "../catalog/resource.ts";
+import { ChoosabilityIndex } from "./choosability.ts";
+import type { FleetEvent } from "./fleet-event.ts";
+import type { FleetNode } from "./fleet-node.ts";
+import type { FleetObserver, NodeConnection } from "./fleet-observer.ts";
+import { NodeTable } from "./node-table.ts";
+import { ServiceChanges } from "./service-changes.ts";
+import { Tally } from "./tally.ts";
+import { Waits } from "./waits.ts";
+import type { WaitAsked, WaitContext } from "./waits.ts";
+
+/** Services that a commit event names. */
+const servicesNamedMax = 16;
+
+export class Fleet implements FleetObserver {
+  readonly table: NodeTable;
+  readonly #index = new ChoosabilityIndex();
+  readonly #changes = new ServiceChanges();
+  readonly #waits = new Waits();
+  readonly #listeners = new Set<(event: FleetEvent) => void>();
+  #epoch: Epoch = makeEpoch(0, 0);
+  #head: Revision = revisionZero;
+  #isSynced = false;
+  #tally: Tally | undefined;
+  #nowMs: number;
+
+  /** @param startedMs Unix milliseconds. */
+  constructor(startedMs: number) {
+    this.table = new NodeTable(startedMs);
+    this.#nowMs = startedMs;
+  }
+
+  get epoch(): Epoch {
+    return this.#epoch;
+  }
+
+  get head(): Revision {
+    return this.#head;
+  }
+
+  get isSynced(): boolean {
+    return this.#isSynced;
+  }
+
+  get waitsOpen(): number {
+    return this.#waits.size;
+  }
+
+  /** Unix milliseconds of the first end of a wait; undefined: none waits. */
+  get nextDeadlineMs(): number | undefined {
+    return this.#waits.nextDeadlineMs;
+  }
+
+  /** Calls come synchronously and must not call back into the fleet. @returns Ends it. */
+  subscribe(listener: (event: FleetEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** @returns Ends the wait without an answer; undefined if there are too many. */
+  wait(asked: WaitAsked, nowMs: number): (() => void) | undefined {
+    this.#nowMs = nowMs;
+    const cancel = this.#waits.start(asked, this.#context(), nowMs);
+    this.#emit({ kind: "waits" });
+    return cancel;
+  }
+
+  /** Answers waits that are done or timed out, and forgets nodes that are long gone. */
+  evaluate(nowMs: number): void {
+    this.#nowMs = nowMs;
+    if (this.table.forgetGone(nowMs)) this.#nodesChanged();
+    this.#waits.evaluate(this.#context(), nowMs);
+  }
+
+  epochStarted(epoch: Epoch): void {
+    this.#epoch = epoch;
+    for (const node of this.table.nodes()) node.epochStarted();
+    this.table.convergence.epochStarted();
+    this.#nodesChanged();
+    this.#waits.headChanged(this.#context(), this.#nowMs);
+    this.#emit({ kind: "epoch", epoch });
+  }
+
+  nodesKnown(names: ReadonlySet<string> | undefined): void {
+    this.table.known = names;
+    this.#nodesChanged();
+  }
+
+  synced(): void {
+    this.#isSynced = true;
+    this.#nodesChanged();
+    this.#waits.headChanged(this.#context(), this.#nowMs);
+  }
+
+  committed(commit: Commit, bytes: number, nowUs: number): void {
+    this.#nowMs = nowUs / 1_000;
+    const touched = this.#index.apply(commit);
+    for (const service of touched.keys()) this.#changes.changed(service, commit.revision);
+    this.#head = commit.revision;
+    this.table.convergence.committed(commit.revision, nowUs);
+    this.#waits.committed(touched, this.#context(), this.#nowMs);
+    this.#emit({ kind: "commit", commit, bytes, services: firstNames(touched), nowUs });
+  }
+
+  connected(connection: NodeConnection, nowUs: number): void {
+    const node = this.table.getOrAdd(connection.node);
+    node.connected(connection, nowUs / 1_000);
+    this.table.convergence.connected(node.slot);
+    this.#nodesChanged();
+  }
+
+  sent(node: string, revision: Revision): void {
+    this.table.get(node)?.sent(revision);
+    this.#emit({ kind: "status" });
+  }
+
+  acked(name: string, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
+    const node = this.table.get(name);
+    if (node === undefined || node.stream.kind !== "open") return;
+    const { applied, stream, failures, failuresTotal } = node;
+    node.acked(ack, this.#head, roundTripUs, nowUs / 1_000);
+    const { convergence } = this.table;
+    const converged = convergence.acked(node.slot, applied, node.applied, nowUs);
+    const hasAdvanced = node.applied > applied;
+    // Most acks answer a heartbeat and change nothing that a wait looks at.
+    const isNew =
+      hasAdvanced ||
+      node.applied < applied ||
+      !stream.hasAcked ||
+      failuresTotal !== node.failuresTotal ||
+      !areSame(failures, node.failures);
+    if (isNew) this.#nodesChanged();
+    const committedAtUs = hasAdvanced ? convergence.committedAtUs(node.applied) : undefined;
+    const commitToAckUs = committedAtUs === undefined ? undefined : nowUs - committedAtUs;
+    this.#emit({ kind: "ack", node, ack, isNew, commitToAckUs });
+    for (const each of converged) this.#emit({ kind: "converged", converged: each });
+  }
+
+  disconnected(name: string, instance: bigint, reason: string, nowUs: number): void {
+    const node = this.table.get(name);
+    // The end of a stream that another has taken the place of says nothing about that one.
+    if (node?.stream.kind !== "open" || node.stream.instance !== instance) return;
+    node.disconnected(reason, nowUs / 1_000);
+    this.table.convergence.disconnected(node.slot);
+    this.#nodesChanged();
+  }
+
+  #context(): WaitContext {
+    return {
+      epoch: this.#epoch,
+      isSynced: this.#isSynced,
+      history: { index: this.#index, changes: this.#changes, head: this.#head },
+      table: this.table,
+      tally: (this.#tally ??= new Tally(nodesOf(this.table))),
+    };
+  }
+
+  #nodesChanged(): void {
+    this.#tally = undefined;
+    this.#emit({ kind: "status" });
+  }
+
+  #emit(event: FleetEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}
+
+function* nodesOf(table: NodeTable): Generator<FleetNode | undefined> {
+  for (const { node } of table.members()) yield node;
+}
+
+function areSame(a: readonly Failure[], b: readonly Failure[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((failure, i) => {
+    const other = b[i];
+    return failure.service === other?.service && failure.category === other.category && failure.reason === other.reason;
+  });
+}
+
+function firstNames(touched: ReadonlyMap<bigint, string>): readonly string[] {
+  return [...touched.values()]
+    .filter((name) => name !== "")
+    .toSorted(compareText)
+    .slice(0, servicesNamedMax);
+}
