@@ -1,0 +1,135 @@
+/**
+ * Encodes a `SyncResponse` that carries a `Delta`, from the cached bytes of its resources. Written by hand because
+ * protobuf-es would copy every resource once per message object and again per encoding; here each is copied once per delta,
+ * whatever the number of streams. `delta-bytes.test.ts` holds it against protobuf-es. Field numbers: discovery.proto.
+ */
+import type { Revision } from "@weft/proto/cursor.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+
+/** One message of a delta. */
+export interface DeltaPart {
+  /** Undefined: a snapshot. */
+  readonly from: Revision | undefined;
+  readonly to: Revision;
+  readonly part: number;
+  readonly parts: number;
+  readonly isMassRemovalConfirmed: boolean;
+  readonly removed: readonly ResourceId[];
+  /** Encoded `Resource` messages. */
+  readonly resources: readonly Uint8Array[];
+}
+
+/** An upper bound of the bytes around `removed` and `resources` in one message. */
+export const deltaHeaderBytesMax = 96;
+
+/** Bytes that one resource adds to a message: tag, length, itself. */
+export function resourceEntryBytes(resource: Uint8Array): number {
+  return 1 + varintBytes(resource.length) + resource.length;
+}
+
+/** Bytes that one removed id adds to a message. */
+export const removedEntryBytes = 8;
+
+const wireVarint = 0;
+const wireBytes = 2;
+const tag = (field: number, wire: number): number => (field << 3) | wire;
+
+const tagDelta = tag(3, wireBytes);
+const tagFrom = tag(1, wireVarint);
+const tagTo = tag(2, wireVarint);
+const tagPart = tag(3, wireVarint);
+const tagParts = tag(4, wireVarint);
+const tagScope = tag(5, wireBytes);
+const tagScopeEverything = tag(1, wireVarint);
+const tagMassRemovalConfirmed = tag(6, wireVarint);
+const tagRemoved = tag(8, wireBytes);
+const tagResources = tag(9, wireBytes);
+
+/** Bytes of a whole `SyncResponse`. */
+export function deltaPartBytes(of: DeltaPart): number {
+  const size = deltaBytes(of);
+  return 1 + varintBytes(size) + size;
+}
+
+/** A whole `SyncResponse`. */
+export function encodeDeltaPart(of: DeltaPart): Uint8Array {
+  const isSeveral = of.parts > 1;
+  const size = deltaBytes(of);
+  const removedBytes = of.removed.length * removedEntryBytes;
+  const bytes = new Uint8Array(1 + varintBytes(size) + size);
+  let at = 0;
+  const varint = (value: number): void => {
+    at = writeVarint(bytes, at, value);
+  };
+  bytes[at++] = tagDelta;
+  varint(size);
+  if (of.from !== undefined) {
+    bytes[at++] = tagFrom;
+    varint(of.from);
+  }
+  bytes[at++] = tagTo;
+  varint(of.to);
+  if (isSeveral) {
+    if (of.part !== 0) {
+      bytes[at++] = tagPart;
+      varint(of.part);
+    }
+    bytes[at++] = tagParts;
+    varint(of.parts);
+  }
+  if (of.from === undefined) {
+    bytes[at++] = tagScope;
+    bytes[at++] = 2;
+    bytes[at++] = tagScopeEverything;
+    bytes[at++] = 1;
+  }
+  if (of.isMassRemovalConfirmed) {
+    bytes[at++] = tagMassRemovalConfirmed;
+    bytes[at++] = 1;
+  }
+  if (removedBytes > 0) {
+    bytes[at++] = tagRemoved;
+    varint(removedBytes);
+    const view = new DataView(bytes.buffer);
+    for (const id of of.removed) {
+      view.setBigUint64(at, id, true);
+      at += removedEntryBytes;
+    }
+  }
+  for (const resource of of.resources) {
+    bytes[at++] = tagResources;
+    varint(resource.length);
+    bytes.set(resource, at);
+    at += resource.length;
+  }
+  if (at !== bytes.length) throw new RangeError(`delta ${of.to}: ${at} bytes written, ${bytes.length} counted`);
+  return bytes;
+}
+
+// Bytes of the Delta inside.
+function deltaBytes(of: DeltaPart): number {
+  let size = 1 + varintBytes(of.to);
+  if (of.from !== undefined) size += 1 + varintBytes(of.from);
+  if (of.parts > 1) size += (of.part === 0 ? 0 : 1 + varintBytes(of.part)) + 1 + varintBytes(of.parts);
+  if (of.from === undefined) size += 4;
+  if (of.isMassRemovalConfirmed) size += 2;
+  const removedBytes = of.removed.length * removedEntryBytes;
+  if (removedBytes > 0) size += 1 + varintBytes(removedBytes) + removedBytes;
+  for (const resource of of.resources) size += resourceEntryBytes(resource);
+  return size;
+}
+
+// Numbers up to 2^53: shifts would cut them to 32 bits.
+function varintBytes(value: number): number {
+  let size = 1;
+  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) size++;
+  return size;
+}
+
+function writeVarint(bytes: Uint8Array, start: number, value: number): number {
+  let at = start;
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes[at++] = (rest % 128) | 0x80;
+  bytes[at++] = rest;
+  return at;
+}

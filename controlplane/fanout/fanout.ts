@@ -1,0 +1,453 @@
+/**
+ * All streams of this control plane. A shell around `stream-state.ts`: it routes events to streams, carries out their effects
+ * and shares the event loop between them. It knows no gRPC: a stream is a StreamPort.
+ */
+import { isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { NodeView, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Log } from "@weft/proto/program/log.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { FleetObserver } from "../fleet/fleet-observer.ts";
+import type { Identity } from "../identity.ts";
+import type { HistoryKind } from "../log/commit-log.ts";
+import { admit } from "./admission.ts";
+import { eachPaced } from "./each-paced.ts";
+import type { FanoutMetrics } from "./fanout-metrics.ts";
+import { Flush } from "./flush.ts";
+import { readAddresses, readHello } from "./hello.ts";
+import { refuse } from "./refusal.ts";
+import type { Refusal } from "./refusal.ts";
+import { SnapshotTurns } from "./snapshot-turns.ts";
+import { greetingStream, step } from "./stream-state.ts";
+import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
+import type { StreamLimits } from "./stream-limits.ts";
+import { Transfers } from "./transfers.ts";
+import type { TransferLimits } from "./transfers.ts";
+
+/** The other end of a stream. */
+export interface StreamPort {
+  /** "ip:port". */
+  readonly peer: string;
+  readonly identity: Identity;
+  /** `written` is called once the bytes are on their way; never if the stream ends before. */
+  write(bytes: Uint8Array, written: () => void): void;
+  /** Ends the stream with a status, after what was written. */
+  end(refusal: Refusal): void;
+  /** Ends the stream at once; what was not sent yet is dropped. */
+  reset(refusal: Refusal): void;
+}
+
+/** How a stream's shell speaks to the fan-out. */
+export interface StreamInput {
+  receive(request: SyncRequest): void;
+  /** A message that breaks the protocol before it can be read. */
+  refuse(refusal: Refusal): void;
+  /** The stream is gone. `reason`: "closed" if the agent ended it. */
+  closed(reason: string): void;
+}
+
+export interface FanoutLimits {
+  /** Streams visited in one turn of the event loop. */
+  readonly streamsPerTurn: number;
+  /** Snapshots in flight. */
+  readonly snapshotsMax: number;
+  /** Agents whose highest revision is remembered after they left. */
+  readonly agentsRememberedMax: number;
+  readonly tickMs: number;
+  /** How long streams may take to end at shutdown. */
+  readonly drainMs: number;
+}
+
+export const fanoutLimits: FanoutLimits = {
+  streamsPerTurn: 64,
+  snapshotsMax: 64,
+  agentsRememberedMax: 20_000,
+  tickMs: 250,
+  drainMs: 1_000,
+};
+
+export interface FanoutOptions {
+  readonly catalog: Catalog;
+  readonly historyKind: HistoryKind;
+  readonly fleet: FleetObserver;
+  readonly log: Log;
+  readonly metrics: FanoutMetrics;
+  readonly version: string;
+  readonly streamLimits: StreamLimits;
+  readonly fanoutLimits: FanoutLimits;
+  readonly transferLimits: TransferLimits;
+  /** Unix milliseconds with fractions; never goes back. */
+  readonly now: () => number;
+  readonly nodeView: (node: string) => NodeView;
+  /** An agent held a later epoch: the history goes on under this one. */
+  readonly renamed: (epoch: Epoch) => void;
+}
+
+interface Stream {
+  readonly port: StreamPort;
+  state: StreamState;
+  /** Set once it was admitted. */
+  agent: { readonly node: string; readonly instance: bigint } | undefined;
+  flush: Flush | undefined;
+  /** It is counted as ended; its socket may take longer to go. */
+  hasLeft: boolean;
+}
+
+interface Remembered {
+  readonly instance: bigint;
+  readonly epoch: Epoch;
+  readonly sent: Revision;
+}
+
+export class Fanout {
+  readonly #options: FanoutOptions;
+  readonly #catalog: Catalog;
+  readonly #transfers: Transfers;
+  readonly #turns: SnapshotTurns<Stream>;
+  readonly #world: World;
+  readonly #streams = new Set<Stream>();
+  readonly #byNode = new Map<string, Stream>();
+  readonly #remembered = new Map<string, Remembered>();
+  #isGranting = false;
+  #drained: (() => void) | undefined;
+
+  constructor(options: FanoutOptions) {
+    this.#options = options;
+    this.#catalog = options.catalog;
+    this.#transfers = new Transfers(options.catalog, options.transferLimits);
+    this.#turns = new SnapshotTurns(options.fanoutLimits.snapshotsMax);
+    this.#world = worldOf(options, this.#transfers);
+  }
+
+  /** Streams, for metrics. */
+  get sizes(): {
+    readonly streams: number;
+    readonly agents: number;
+    readonly snapshots: number;
+    readonly snapshotsWaiting: number;
+  } {
+    return {
+      streams: this.#streams.size,
+      agents: this.#byNode.size,
+      snapshots: this.#turns.granted,
+      snapshotsWaiting: this.#turns.waiting,
+    };
+  }
+
+  open(port: StreamPort): StreamInput {
+    const now = this.#options.now;
+    const stream: Stream = { port, state: greetingStream(now()), agent: undefined, flush: undefined, hasLeft: false };
+    this.#streams.add(stream);
+    return {
+      receive: (request) => this.#receive(stream, request),
+      refuse: (refusal) => this.#dispatch(stream, { kind: "refused", refusal }),
+      closed: (reason) => this.#closed(stream, reason),
+    };
+  }
+
+  /** Size of the delta from the revision before the head, as it is sent. */
+  headDeltaBytes(): number {
+    const head = this.#catalog.head;
+    return head === revisionZero ? 0 : (this.#transfers.delta((head - 1) as Revision)?.bytes ?? 0);
+  }
+
+  /** Sends the head to every stream that can be written. */
+  broadcast(): Flush {
+    const { now, metrics, fanoutLimits: limits } = this.#options;
+    const flush = new Flush(now());
+    const visit = (stream: Stream): void => {
+      if (stream.state.phase !== "open") return;
+      if (stream.state.writing !== undefined) {
+        flush.skipped();
+        metrics.skippedStreams.inc();
+        return;
+      }
+      stream.flush = flush;
+      flush.writing();
+      this.#dispatch(stream, { kind: "published" });
+      if (stream.state.phase === "open" && stream.state.writing === undefined) this.#flushed(stream);
+    };
+    eachPaced([...this.#streams], limits.streamsPerTurn, visit, () => {
+      flush.complete(now());
+    });
+    return flush;
+  }
+
+  /** What `nodeView` answers for these nodes is another now. */
+  viewsChanged(nodes: "all" | ReadonlySet<string>): void {
+    const streams = nodes === "all" ? [...this.#streams] : [...nodes].flatMap((node) => this.#byNode.get(node) ?? []);
+    eachPaced(streams, this.#options.fanoutLimits.streamsPerTurn, (stream) =>
+      this.#dispatch(stream, { kind: "view-changed" }),
+    );
+  }
+
+  /** Ticks until `signal` aborts, then asks every agent to leave and waits a while for them to go. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { now, fanoutLimits: limits, streamLimits } = this.#options;
+    let lastMs = now();
+    const timer = setInterval(() => {
+      const nowMs = now();
+      const isLate = nowMs - lastMs > Math.max(limits.tickMs * 4, streamLimits.heartbeatMs / 2);
+      lastMs = nowMs;
+      this.#dispatchToAll({ kind: "tick", isLate });
+    }, limits.tickMs);
+    try {
+      await aborted(signal);
+    } finally {
+      clearInterval(timer);
+    }
+    await this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#drained = resolve;
+    this.#dispatchToAll({
+      kind: "leave",
+      reason: "draining",
+      message: "the control plane shuts down",
+      retryAfterMs: 0,
+    });
+    const timer = setTimeout(resolve, this.#options.fanoutLimits.drainMs);
+    if (this.#streams.size === 0) resolve();
+    await promise;
+    clearTimeout(timer);
+    const left = refuse("draining", "UNAVAILABLE", "the control plane shuts down");
+    for (const stream of this.#streams) stream.port.reset(left);
+  }
+
+  #receive(stream: Stream, request: SyncRequest): void {
+    this.#options.metrics.received.inc();
+    const message = request.message;
+    switch (message.case) {
+      case "hello":
+        this.#hello(stream, message.value);
+        return;
+      case "ack":
+        if (readAddresses(message.value.addresses, this.#options.streamLimits) === undefined) {
+          const text = `Ack.addresses: at most ${this.#options.streamLimits.addressesMax}, of 4 or 16 bytes each`;
+          this.#dispatch(stream, { kind: "refused", refusal: refuse("bad-ack", "INVALID_ARGUMENT", text) });
+          return;
+        }
+        this.#dispatch(stream, { kind: "ack", ack: message.value });
+        return;
+      case "digests":
+        this.#dispatch(stream, { kind: "digests" });
+        return;
+      case undefined:
+        this.#dispatch(stream, { kind: "unknown" });
+    }
+  }
+
+  #hello(stream: Stream, hello: Extract<SyncRequest["message"], { case: "hello" }>["value"]): void {
+    const { streamLimits: limits, version, now, fleet, metrics } = this.#options;
+    if (stream.state.phase !== "greeting") {
+      const message = `node ${stream.agent?.node} sent Hello twice on one stream; update the agent`;
+      this.#dispatch(stream, { kind: "refused", refusal: refuse("hello-twice", "INVALID_ARGUMENT", message) });
+      return;
+    }
+    const read = readHello(hello, limits, version);
+    if (read.kind === "refused") {
+      this.#dispatch(stream, read);
+      return;
+    }
+    const { introduction } = read;
+    const present = this.#byNode.get(introduction.node);
+    const admission = admit({
+      introduction,
+      identity: stream.port.identity,
+      peer: stream.port.peer,
+      present: present?.agent && { instance: present.agent.instance, peer: present.port.peer },
+      epoch: this.#catalog.epoch,
+      head: this.#catalog.head,
+      limits,
+      nowMs: now(),
+    });
+    if (admission.kind === "refused") {
+      this.#dispatch(stream, admission);
+      return;
+    }
+    const { node, instance, cursor } = introduction;
+    if (present !== undefined) {
+      const message = `a newer stream of node ${node} came from ${stream.port.peer}`;
+      this.#dispatch(present, { kind: "leave", reason: "replaced", message, retryAfterMs: 0 });
+    }
+    if (admission.renameTo !== undefined) this.#rename(admission.renameTo, node);
+    stream.agent = { node, instance };
+    this.#byNode.set(node, stream);
+    metrics.streamsOpened.inc();
+    const epoch = this.#catalog.epoch;
+    fleet.connected(
+      {
+        node,
+        instance,
+        peer: stream.port.peer,
+        versions: introduction.versions,
+        addresses: introduction.addresses,
+        nodePortAddresses: introduction.nodePortAddresses,
+        applied: cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero,
+      },
+      this.#nowUs(),
+    );
+    const remembered = this.#remembered.get(node);
+    const isKnown = remembered?.instance === instance && isSameEpoch(remembered.epoch, epoch);
+    this.#dispatch(stream, { kind: "hello", introduction, sentBefore: isKnown ? remembered.sent : revisionZero });
+  }
+
+  #rename(epoch: Epoch, node: string): void {
+    const { log, metrics, fleet, renamed } = this.#options;
+    metrics.renames.inc();
+    log.warn("an agent holds a later epoch than ours, as after a clock that went back: this history is renamed", {
+      node,
+      before: printEpoch(this.#catalog.epoch),
+      after: printEpoch(epoch),
+    });
+    renamed(epoch);
+    this.#remembered.clear();
+    fleet.epochStarted(epoch);
+    this.#dispatchToAll({ kind: "renamed" });
+  }
+
+  #dispatch(stream: Stream, event: StreamEvent): void {
+    const { state, effects } = step(stream.state, event, this.#world, this.#options.now());
+    if (state.phase === "ended" && stream.state.phase === "open") this.#remember(stream, stream.state.sent);
+    stream.state = state;
+    for (const effect of effects) this.#perform(stream, effect);
+  }
+
+  #perform(stream: Stream, effect: Effect): void {
+    const { metrics, fleet, log } = this.#options;
+    switch (effect.kind) {
+      case "write":
+        metrics.sentMessages.inc();
+        metrics.sentBytes.inc(effect.bytes.length);
+        stream.port.write(effect.bytes, () => {
+          this.#flushed(stream);
+          this.#dispatch(stream, { kind: "written" });
+        });
+        return;
+      case "request-snapshot":
+        this.#turns.request(stream);
+        this.#grantLater();
+        return;
+      case "release-snapshot":
+        this.#turns.release(stream);
+        if (this.#turns.granted === 0 && this.#turns.waiting === 0) this.#transfers.forgetSnapshot();
+        this.#grantLater();
+        return;
+      case "sent":
+        if (stream.agent !== undefined) fleet.sent(stream.agent.node, effect.revision);
+        return;
+      case "acked":
+        if (stream.agent !== undefined) {
+          const roundTripUs = effect.roundTripMs === undefined ? undefined : Math.round(effect.roundTripMs * 1_000);
+          fleet.acked(stream.agent.node, effect.ack, roundTripUs, this.#nowUs());
+        }
+        return;
+      case "end": {
+        const { refusal } = effect;
+        if (refusal.reason !== "draining") {
+          log.warn(`stream ended: ${refusal.message}`, {
+            reason: refusal.reason,
+            peer: stream.port.peer,
+            node: stream.agent?.node,
+          });
+        }
+        this.#leave(stream, refusal.reason);
+        if (effect.isStuck) stream.port.reset(refusal);
+        else stream.port.end(refusal);
+      }
+    }
+  }
+
+  #closed(stream: Stream, reason: string): void {
+    this.#dispatch(stream, { kind: "closed" });
+    this.#leave(stream, reason);
+    this.#streams.delete(stream);
+    if (this.#streams.size === 0) this.#drained?.();
+  }
+
+  // Once per stream, at the first sign of its end.
+  #leave(stream: Stream, reason: string): void {
+    if (stream.hasLeft) return;
+    stream.hasLeft = true;
+    this.#flushed(stream);
+    this.#options.metrics.streamsEnded.with(reason).inc();
+    const agent = stream.agent;
+    if (agent === undefined || this.#byNode.get(agent.node) !== stream) return;
+    this.#byNode.delete(agent.node);
+    this.#options.fleet.disconnected(agent.node, agent.instance, reason, this.#nowUs());
+  }
+
+  // What a node was sent, so that its ack on the next stream can be judged.
+  #remember(stream: Stream, sent: Revision): void {
+    const agent = stream.agent;
+    if (agent === undefined) return;
+    this.#remembered.delete(agent.node);
+    this.#remembered.set(agent.node, { instance: agent.instance, epoch: this.#catalog.epoch, sent });
+    if (this.#remembered.size <= this.#options.fanoutLimits.agentsRememberedMax) return;
+    for (const oldest of this.#remembered.keys()) {
+      this.#remembered.delete(oldest);
+      break;
+    }
+  }
+
+  #flushed(stream: Stream): void {
+    stream.flush?.written(this.#options.now());
+    stream.flush = undefined;
+  }
+
+  // Turns are granted over the event loop, so that a queue of thousands neither recurses nor blocks it.
+  #grantLater(): void {
+    if (this.#isGranting || this.#turns.waiting === 0) return;
+    this.#isGranting = true;
+    setImmediate(() => {
+      this.#isGranting = false;
+      for (const stream of this.#turns.grant(this.#options.fanoutLimits.streamsPerTurn)) {
+        this.#options.metrics.snapshots.inc();
+        this.#dispatch(stream, { kind: "granted" });
+      }
+    });
+  }
+
+  #dispatchToAll(event: StreamEvent): void {
+    eachPaced([...this.#streams], this.#options.fanoutLimits.streamsPerTurn, (stream) => this.#dispatch(stream, event));
+  }
+
+  #nowUs(): number {
+    return Math.round(this.#options.now() * 1_000);
+  }
+}
+
+// Reads the catalog at each use: one object serves every step.
+function worldOf(options: FanoutOptions, transfers: Transfers): World {
+  const { catalog, historyKind, version, streamLimits: limits, nodeView } = options;
+  return {
+    get epoch() {
+      return catalog.epoch;
+    },
+    get head() {
+      return catalog.head;
+    },
+    get root() {
+      return catalog.root;
+    },
+    // The first commit is made when the source is synced, even if it is empty.
+    get isSynced() {
+      return catalog.head !== revisionZero;
+    },
+    historyKind,
+    version,
+    limits,
+    delta: (from) => transfers.delta(from),
+    snapshot: (nowMs) => transfers.snapshot(nowMs),
+    nodeView,
+  };
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

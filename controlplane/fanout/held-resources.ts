@@ -1,0 +1,118 @@
+/**
+ * For tests: what an agent holds, by the rules of discovery.proto and nothing else, written apart from the agent's own store so
+ * that a misreading on one side shows.
+ */
+import { fromBinary } from "@bufbuild/protobuf";
+import { compareEpochs, epoch, isSameEpoch, revision } from "@weft/proto/cursor.ts";
+import type { Cursor, Epoch } from "@weft/proto/cursor.ts";
+import { Digest } from "@weft/proto/digest.ts";
+import type { Delta, NodeView, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { ResourceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import { hash64 } from "@weft/proto/hash.ts";
+import { receivedId } from "@weft/proto/ids.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+
+export class HeldResources {
+  readonly resources = new Map<ResourceId, Uint8Array>();
+  cursor: Cursor | undefined;
+  nodeView: NodeView | undefined;
+  snapshots = 0;
+  #epoch: Epoch | undefined;
+  #parts: Delta[] = [];
+
+  get digest(): bigint {
+    const digest = new Digest();
+    for (const [id, bytes] of this.resources) digest.add(id, hash64(bytes));
+    return digest.root;
+  }
+
+  /** A new stream: half of a delta is worth nothing. */
+  reconnected(): void {
+    this.#parts = [];
+    this.#epoch = undefined;
+  }
+
+  /** Returns whether something became active. @throws if a rule is broken. */
+  take(response: SyncResponse): boolean {
+    if (response.welcome !== undefined) this.#welcome(response.welcome);
+    else if (this.#epoch === undefined) throw new Error("something came before Welcome");
+    if (response.nodeView !== undefined) this.nodeView = response.nodeView;
+    let isActive = false;
+    if (response.delta !== undefined) isActive = this.#delta(response.delta);
+    if (response.synced !== undefined) {
+      this.#moveTo(response.synced.revision);
+      isActive = true;
+    }
+    const beat = response.heartbeat;
+    if (
+      beat?.digest !== undefined &&
+      BigInt(this.cursor?.revision ?? 0) === beat.revision &&
+      beat.digest !== this.digest
+    ) {
+      throw new Error(`digest of ${beat.revision} differs`);
+    }
+    return isActive;
+  }
+
+  #welcome(welcome: NonNullable<SyncResponse["welcome"]>): void {
+    if (this.#parts.length > 0) throw new Error("Welcome between the parts of a delta");
+    const of = epoch(welcome.epoch?.createdMs ?? 0n, welcome.epoch?.random ?? 0);
+    if (this.cursor !== undefined && compareEpochs(of, this.cursor.epoch) < 0)
+      throw new Error("Welcome of an older epoch");
+    this.#epoch = of;
+  }
+
+  #delta(delta: Delta): boolean {
+    if (this.nodeView === undefined) throw new Error("Delta before NodeView");
+    const parts = delta.parts || 1;
+    if (delta.part !== this.#parts.length) throw new Error(`part ${delta.part} came as number ${this.#parts.length}`);
+    if (this.#parts.some((earlier) => earlier.to !== delta.to)) throw new Error("parts of different revisions");
+    this.#parts.push(delta);
+    if (this.#parts.length < parts) return false;
+    const whole = this.#parts;
+    this.#parts = [];
+    this.#apply(whole);
+    this.#moveTo(delta.to);
+    return true;
+  }
+
+  #apply(parts: readonly Delta[]): void {
+    const first = parts[0];
+    if (first?.from === undefined) {
+      if (first?.scope?.everything !== true || !first.massRemovalConfirmed)
+        throw new Error("a snapshot without its marks");
+      this.resources.clear();
+      this.snapshots++;
+    } else {
+      const isHere =
+        this.cursor !== undefined && this.#isCurrent(this.cursor) && BigInt(this.cursor.revision) === first.from;
+      if (!isHere) throw new Error(`a delta from ${first.from} at ${this.cursor?.revision}`);
+    }
+    const removed = parts.flatMap((part) => part.removed);
+    const gone = new Set(removed);
+    for (const id of removed) this.resources.delete(receivedId(id));
+    // Removing a service implies its backends.
+    for (const [id, bytes] of this.resources) {
+      const { kind } = fromBinary(ResourceSchema, bytes);
+      if (kind.case === "backend" && gone.has(kind.value.service)) this.resources.delete(id);
+    }
+    for (const bytes of parts.flatMap((part) => part.resources)) {
+      const id = receivedId(fromBinary(ResourceSchema, bytes).id);
+      if (gone.has(id)) throw new Error(`${id} is removed and put at once`);
+      this.resources.set(id, bytes);
+    }
+  }
+
+  #moveTo(to: bigint): void {
+    if (this.#epoch === undefined) throw new Error("state before Welcome");
+    const at = revision(to);
+    if (this.cursor !== undefined && this.#isCurrent(this.cursor) && at < this.cursor.revision) {
+      throw new Error(`revision went back from ${this.cursor.revision} to ${at}`);
+    }
+    this.cursor = { epoch: this.#epoch, revision: at };
+  }
+
+  #isCurrent(cursor: Cursor): boolean {
+    return this.#epoch !== undefined && isSameEpoch(cursor.epoch, this.#epoch);
+  }
+}

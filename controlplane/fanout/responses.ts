@@ -1,0 +1,80 @@
+/** Builds the small messages of a stream. Deltas are not among them: see `delta-bytes.ts`. */
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import { GoawayReason, LogKind, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { HistoryKind } from "../log/commit-log.ts";
+import type { EndReason } from "./refusal.ts";
+import { protocolNumber } from "./stream-limits.ts";
+import type { StreamLimits } from "./stream-limits.ts";
+
+export interface WelcomeFacts {
+  readonly epoch: Epoch;
+  readonly historyKind: HistoryKind;
+  readonly limits: StreamLimits;
+  readonly version: string;
+}
+
+/** What one response says besides operations; the fields that are set are sent. */
+export interface SmallResponse {
+  readonly welcome?: WelcomeFacts | undefined;
+  readonly nodeView?: NodeView | undefined;
+  readonly synced?: Revision | undefined;
+  readonly heartbeat?:
+    | {
+        readonly sequence: number;
+        readonly revision: Revision;
+        readonly digest: bigint | undefined;
+        readonly isSynced: boolean;
+      }
+    | undefined;
+}
+
+const logKinds: Record<HistoryKind, LogKind> = { memory: LogKind.MEMORY, redis: LogKind.REDIS };
+
+export function encodeSmallResponse(of: SmallResponse): Uint8Array {
+  const { welcome, nodeView, synced, heartbeat } = of;
+  return toBinary(
+    SyncResponseSchema,
+    create(SyncResponseSchema, {
+      ...(welcome && {
+        welcome: {
+          epoch: { createdMs: BigInt(welcome.epoch.createdMs), random: welcome.epoch.random },
+          logKind: logKinds[welcome.historyKind],
+          limits: {
+            heartbeatMs: welcome.limits.heartbeatMs,
+            messageBytesMax: welcome.limits.messageBytesMax,
+            failuresMax: welcome.limits.failuresMax,
+          },
+          protocol: protocolNumber,
+          version: welcome.version,
+        },
+      }),
+      ...(nodeView && { nodeView }),
+      ...(synced !== undefined && { synced: { revision: BigInt(synced) } }),
+      ...(heartbeat && {
+        heartbeat: {
+          sequence: BigInt(heartbeat.sequence),
+          revision: BigInt(heartbeat.revision),
+          synced: heartbeat.isSynced,
+          ...(heartbeat.digest !== undefined && { digest: heartbeat.digest }),
+        },
+      }),
+    }),
+  );
+}
+
+/** The ends that a Goaway announces. */
+export type GoawayWord = Extract<EndReason, "draining" | "replaced" | "silent" | "stalled">;
+
+const goawayReasons: Record<GoawayWord, GoawayReason> = {
+  draining: GoawayReason.DRAINING,
+  replaced: GoawayReason.REPLACED,
+  silent: GoawayReason.SILENT,
+  stalled: GoawayReason.STALLED,
+};
+
+export function encodeGoaway(reason: GoawayWord, message: string, retryAfterMs: number): Uint8Array {
+  const goaway = { reason: goawayReasons[reason], message, retryAfterMs };
+  return toBinary(SyncResponseSchema, create(SyncResponseSchema, { goaway }));
+}

@@ -1,0 +1,35 @@
+/** Bounds of a Sync stream, on both of its sides. */
+export interface StreamLimits {
+  /** Interval of heartbeats; a side that is silent for `silentIntervals` of them is ended. */
+  readonly heartbeatMs: number;
+  /** The first heartbeat comes earlier, so that a round trip is known soon. */
+  readonly firstHeartbeatMs: number;
+  readonly silentIntervals: number;
+  /** From the start of a stream to its Hello. */
+  readonly helloMs: number;
+  /** One write may be unread for this long. */
+  readonly stalledMs: number;
+  /** Largest message in either direction. */
+  readonly messageBytesMax: number;
+  /** Failures in one ack. */
+  readonly failuresMax: number;
+  /** Addresses in one Hello or Ack. */
+  readonly addressesMax: number;
+  /** How far ahead of our clock an agent's epoch may be and still rename ours. */
+  readonly epochAheadMaxMs: number;
+}
+
+export const streamLimits: StreamLimits = {
+  heartbeatMs: 10_000,
+  firstHeartbeatMs: 1_000,
+  silentIntervals: 3,
+  helloMs: 10_000,
+  stalledMs: 30_000,
+  messageBytesMax: 4 * 1_024 * 1_024,
+  failuresMax: 1_000,
+  addressesMax: 256,
+  epochAheadMaxMs: 24 * 3_600 * 1_000,
+};
+
+/** The protocol that this program speaks; see `Hello.protocol`. */
+export const protocolNumber = 1;

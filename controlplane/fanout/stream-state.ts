@@ -1,0 +1,438 @@
+/**
+ * One agent's stream, as a pure state machine: events in, bytes to write and decisions out. It holds a cursor and never a queue:
+ * what to send is worked out from the cursor when the stream can be written.
+ *
+ * Invariants:
+ * 1. At most one write is outstanding; `writing` is set from the write until its callback.
+ * 2. Nothing is written before Welcome; no NodeView, Delta or Synced before the source is synced; no Delta before NodeView.
+ * 3. The parts of a transfer are written in order, with nothing but heartbeats between them.
+ * 4. `sent` never goes back within an epoch, and no ack above it is believed.
+ */
+import { isSameEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { Ack, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { HistoryKind } from "../log/commit-log.ts";
+import type { Introduction } from "./hello.ts";
+import { refuse } from "./refusal.ts";
+import type { Refusal } from "./refusal.ts";
+import { encodeGoaway, encodeSmallResponse } from "./responses.ts";
+import type { GoawayWord } from "./responses.ts";
+import type { StreamLimits } from "./stream-limits.ts";
+import type { Transfer } from "./transfer.ts";
+
+/** What a stream may know of the rest; everything is as of now. */
+export interface World {
+  readonly epoch: Epoch;
+  readonly head: Revision;
+  /** Root digest of the head. */
+  readonly root: bigint;
+  readonly isSynced: boolean;
+  readonly historyKind: HistoryKind;
+  readonly version: string;
+  readonly limits: StreamLimits;
+  /** Undefined: compacted. */
+  delta(from: Revision): Transfer | undefined;
+  snapshot(nowMs: number): Transfer;
+  nodeView(node: string): NodeView;
+}
+
+/** How far the agent is. */
+export type Progress =
+  /** The source is not synced; the agent may hold this. */
+  | { readonly kind: "waiting"; readonly cursor: Cursor | undefined; readonly digest: bigint }
+  /** A second Welcome went out; the agent will answer with its digest. */
+  | { readonly kind: "comparing"; readonly sinceMs: number }
+  /** It needs a snapshot and waits for its turn. */
+  | { readonly kind: "queued" }
+  /** `next`: the next part to write. */
+  | { readonly kind: "transferring"; readonly transfer: Transfer; readonly next: number }
+  /** Everything up to here was written. */
+  | { readonly kind: "following"; readonly cursor: Revision };
+
+export interface OpenStream {
+  readonly phase: "open";
+  readonly node: string;
+  readonly progress: Progress;
+  /** It was granted a turn for a snapshot, which lasts until the last part is on its way. */
+  readonly hasTurn: boolean;
+  /** The highest revision that an ack may name: what was written here, or on an earlier stream of this agent. */
+  readonly sent: Revision;
+  /** The newest revision that was handed to the socket and reported. */
+  readonly reported: Revision;
+  readonly writing: { readonly sinceMs: number } | undefined;
+  readonly owesWelcome: "first" | "again" | undefined;
+  readonly owesView: boolean;
+  readonly owesSynced: boolean;
+  readonly owesHeartbeat: boolean;
+  readonly nextHeartbeatMs: number;
+  /** Sequence of the last heartbeat written, and when. */
+  readonly heartbeat: { readonly sequence: number; readonly atMs: number };
+  readonly heardMs: number;
+}
+
+export type StreamState =
+  /** Nothing was heard yet. */
+  { readonly phase: "greeting"; readonly sinceMs: number } | OpenStream | { readonly phase: "ended" };
+
+export type StreamEvent =
+  /** A Hello that was admitted. `sentBefore`: the highest revision ever written to this agent in this epoch. */
+  | { readonly kind: "hello"; readonly introduction: Introduction; readonly sentBefore: Revision }
+  | { readonly kind: "ack"; readonly ack: Ack }
+  | { readonly kind: "digests" }
+  /** A message of which no field is known. */
+  | { readonly kind: "unknown" }
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  /** The outstanding write is on its way. */
+  | { readonly kind: "written" }
+  /** The head moved, or the source became synced. */
+  | { readonly kind: "published" }
+  /** It is this stream's turn for a snapshot. */
+  | { readonly kind: "granted" }
+  | { readonly kind: "renamed" }
+  | { readonly kind: "view-changed" }
+  /** `isLate`: this program itself did not run for a while, so silence proves nothing. */
+  | { readonly kind: "tick"; readonly isLate: boolean }
+  | { readonly kind: "leave"; readonly reason: GoawayWord; readonly message: string; readonly retryAfterMs: number }
+  | { readonly kind: "closed" };
+
+export type Effect =
+  | { readonly kind: "write"; readonly bytes: Uint8Array }
+  | { readonly kind: "request-snapshot" }
+  /** The turn for a snapshot is over, or no longer wanted. */
+  | { readonly kind: "release-snapshot" }
+  /** `isStuck`: nothing can be written any more; the stream is reset. */
+  | { readonly kind: "end"; readonly refusal: Refusal; readonly isStuck: boolean }
+  | { readonly kind: "sent"; readonly revision: Revision }
+  | { readonly kind: "acked"; readonly ack: Ack; readonly roundTripMs: number | undefined };
+
+export interface Step {
+  readonly state: StreamState;
+  readonly effects: readonly Effect[];
+}
+
+const ended: StreamState = { phase: "ended" };
+const nothing: readonly Effect[] = [];
+
+export function greetingStream(nowMs: number): StreamState {
+  return { phase: "greeting", sinceMs: nowMs };
+}
+
+export function step(state: StreamState, event: StreamEvent, world: World, nowMs: number): Step {
+  switch (state.phase) {
+    case "greeting":
+      return stepGreeting(state, event, world, nowMs);
+    case "open":
+      return stepOpen(state, event, world, nowMs);
+    case "ended":
+      return { state, effects: nothing };
+  }
+}
+
+function stepGreeting(
+  state: Extract<StreamState, { phase: "greeting" }>,
+  event: StreamEvent,
+  world: World,
+  nowMs: number,
+): Step {
+  switch (event.kind) {
+    case "hello":
+      return open(event.introduction, event.sentBefore, world, nowMs);
+    case "ack":
+    case "digests":
+      return end(
+        refuse(
+          "ack-before-hello",
+          "INVALID_ARGUMENT",
+          "the first message of a stream must be a Hello; update the agent",
+        ),
+      );
+    case "refused":
+      return end(event.refusal);
+    case "leave":
+      return leave(undefined, event);
+    case "closed":
+      return { state: ended, effects: nothing };
+    case "tick":
+      if (event.isLate || nowMs - state.sinceMs <= world.limits.helloMs) return { state, effects: nothing };
+      return end(refuse("hello-late", "DEADLINE_EXCEEDED", `no Hello within ${world.limits.helloMs} ms`));
+    // A message newer than this program may come first; the Hello is still awaited.
+    case "unknown":
+    case "written":
+    case "published":
+    case "granted":
+    case "renamed":
+    case "view-changed":
+      return { state, effects: nothing };
+  }
+}
+
+function open(introduction: Introduction, sentBefore: Revision, world: World, nowMs: number): Step {
+  const { cursor, digest } = introduction;
+  const held = cursor !== undefined && isSameEpoch(cursor.epoch, world.epoch) ? cursor.revision : revisionZero;
+  const state: OpenStream = {
+    phase: "open",
+    node: introduction.node,
+    progress: { kind: "waiting", cursor, digest },
+    hasTurn: false,
+    sent: held > sentBefore ? held : sentBefore,
+    reported: held,
+    writing: undefined,
+    owesWelcome: "first",
+    owesView: true,
+    owesSynced: true,
+    owesHeartbeat: false,
+    nextHeartbeatMs: nowMs + Math.min(world.limits.firstHeartbeatMs, world.limits.heartbeatMs),
+    heartbeat: { sequence: 0, atMs: nowMs },
+    heardMs: nowMs,
+  };
+  return pump(world.isSynced ? start(state, world) : { state, effects: nothing }, world, nowMs);
+}
+
+function stepOpen(state: OpenStream, event: StreamEvent, world: World, nowMs: number): Step {
+  switch (event.kind) {
+    case "hello":
+      return end(
+        refuse(
+          "hello-twice",
+          "INVALID_ARGUMENT",
+          `node ${state.node} sent Hello twice on one stream; update the agent`,
+        ),
+        state,
+      );
+    case "ack":
+      return stepAck({ ...state, heardMs: nowMs }, event.ack, world, nowMs);
+    case "digests":
+      return end(
+        refuse("digests-unasked", "INVALID_ARGUMENT", `node ${state.node} sent digests that nobody asked for`),
+        state,
+      );
+    case "unknown":
+      return { state: { ...state, heardMs: nowMs }, effects: nothing };
+    case "refused":
+      return end(event.refusal, state);
+    case "written":
+      return stepWritten({ ...state, writing: undefined }, world, nowMs);
+    case "published":
+      if (state.progress.kind === "waiting" && world.isSynced) return pump(start(state, world), world, nowMs);
+      return pump({ state, effects: nothing }, world, nowMs);
+    case "granted":
+      if (state.progress.kind !== "queued") return { state, effects: [{ kind: "release-snapshot" }] };
+      return pump(
+        {
+          state: {
+            ...state,
+            hasTurn: true,
+            progress: { kind: "transferring", transfer: world.snapshot(nowMs), next: 0 },
+          },
+          effects: nothing,
+        },
+        world,
+        nowMs,
+      );
+    case "renamed":
+      return pump({ state: { ...state, owesWelcome: state.owesWelcome ?? "again" }, effects: nothing }, world, nowMs);
+    case "view-changed":
+      return pump({ state: { ...state, owesView: true }, effects: nothing }, world, nowMs);
+    case "tick":
+      return stepTick(state, event.isLate, world, nowMs);
+    case "leave":
+      return leave(state, event);
+    case "closed":
+      return { state: ended, effects: releaseOf(state) };
+  }
+}
+
+function stepAck(state: OpenStream, ack: Ack, world: World, nowMs: number): Step {
+  const node = `node ${state.node}`;
+  if (ack.failures.length > world.limits.failuresMax) {
+    return end(
+      refuse("bad-ack", "INVALID_ARGUMENT", `${node}: an ack may list ${world.limits.failuresMax} failures`),
+      state,
+    );
+  }
+  if (ack.heartbeat > BigInt(state.heartbeat.sequence)) {
+    return end(
+      refuse("bad-ack", "INVALID_ARGUMENT", `${node} answers heartbeat ${ack.heartbeat}, which was never sent`),
+      state,
+    );
+  }
+  // Until the agent has answered the second Welcome its acks are of the epoch before: a sign of life, no more.
+  const isOfEpochBefore = state.owesWelcome === "again" || (state.progress.kind === "comparing" && ack.revision !== 0n);
+  if (isOfEpochBefore) return { state, effects: nothing };
+  if (state.progress.kind === "comparing") {
+    const compared = pump(follow(state, ack.digest === world.root, world), world, nowMs);
+    return { state: compared.state, effects: [{ kind: "acked", ack, roundTripMs: undefined }, ...compared.effects] };
+  }
+  if (ack.revision > BigInt(state.sent)) {
+    return end(
+      refuse("ack-of-future", "INVALID_ARGUMENT", `${node} acks revision ${ack.revision}, sent was ${state.sent}`),
+      state,
+    );
+  }
+  const isAnswer = ack.heartbeat !== 0n && ack.heartbeat === BigInt(state.heartbeat.sequence);
+  const acked: Effect = { kind: "acked", ack, roundTripMs: isAnswer ? nowMs - state.heartbeat.atMs : undefined };
+  const revision = Number(ack.revision) as Revision;
+  // The ack may be read before the callback of the write that it answers.
+  if (revision <= state.reported) return { state, effects: [acked] };
+  return { state: { ...state, reported: revision }, effects: [{ kind: "sent", revision }, acked] };
+}
+
+function stepWritten(state: OpenStream, world: World, nowMs: number): Step {
+  const progress = state.progress;
+  if (progress.kind !== "following") return pump({ state, effects: nothing }, world, nowMs);
+  const isNews = progress.cursor > state.reported;
+  if (!isNews && !state.hasTurn) return pump({ state, effects: nothing }, world, nowMs);
+  const effects: Effect[] = [];
+  if (isNews) effects.push({ kind: "sent", revision: progress.cursor });
+  if (state.hasTurn) effects.push({ kind: "release-snapshot" });
+  const reported = isNews ? progress.cursor : state.reported;
+  return pump({ state: { ...state, reported, hasTurn: false }, effects }, world, nowMs);
+}
+
+function stepTick(state: OpenStream, isLate: boolean, world: World, nowMs: number): Step {
+  const limits = world.limits;
+  const silentMs = limits.heartbeatMs * limits.silentIntervals;
+  if (!isLate && state.writing !== undefined && nowMs - state.writing.sinceMs > limits.stalledMs) {
+    const message = `node ${state.node} read nothing for ${limits.stalledMs} ms`;
+    return leave(state, { reason: "stalled", message, retryAfterMs: 0 });
+  }
+  if (!isLate && nowMs - state.heardMs > silentMs) {
+    return leave(state, {
+      reason: "silent",
+      message: `node ${state.node} sent nothing for ${silentMs} ms`,
+      retryAfterMs: 0,
+    });
+  }
+  const isHeartbeatDue = nowMs >= state.nextHeartbeatMs;
+  const due = isHeartbeatDue ? { ...state, owesHeartbeat: true, nextHeartbeatMs: nowMs + limits.heartbeatMs } : state;
+  // An agent that never answers the second Welcome must not keep old content for ever.
+  const isUnanswered = state.progress.kind === "comparing" && nowMs - state.progress.sinceMs > silentMs;
+  if (isUnanswered) return pump(follow(due, false, world), world, nowMs);
+  return isHeartbeatDue ? pump({ state: due, effects: nothing }, world, nowMs) : { state, effects: nothing };
+}
+
+// The source is synced: where does this agent go on?
+function start(state: OpenStream, world: World): Step {
+  if (state.progress.kind !== "waiting") return { state, effects: nothing };
+  const { cursor, digest } = state.progress;
+  if (cursor !== undefined && isSameEpoch(cursor.epoch, world.epoch) && world.delta(cursor.revision) !== undefined) {
+    return { state: { ...state, progress: { kind: "following", cursor: cursor.revision } }, effects: nothing };
+  }
+  return follow(state, digest === world.root, world);
+}
+
+// It holds what the head holds, or it needs a snapshot.
+function follow(state: OpenStream, isEqual: boolean, world: World): Step {
+  if (!isEqual) return { state: { ...state, progress: { kind: "queued" } }, effects: [{ kind: "request-snapshot" }] };
+  const sent = world.head > state.sent ? world.head : state.sent;
+  return {
+    state: { ...state, progress: { kind: "following", cursor: world.head }, owesSynced: true, sent },
+    effects: nothing,
+  };
+}
+
+/** Writes what is most urgent, if the stream can be written. */
+function pump(before: Step, world: World, nowMs: number): Step {
+  const state = before.state;
+  if (state.phase !== "open" || state.writing !== undefined) return before;
+  const writing = { sinceMs: nowMs };
+  const small = smallResponse(state, world, nowMs);
+  if (small !== undefined) {
+    return { state: { ...small.state, writing }, effects: [...before.effects, { kind: "write", bytes: small.bytes }] };
+  }
+  const progress = state.progress;
+  if (progress.kind === "transferring") return writePart(before, state, progress, writing);
+  if (progress.kind !== "following" || progress.cursor >= world.head || !world.isSynced) return before;
+  const transfer = world.delta(progress.cursor);
+  if (transfer === undefined) {
+    return {
+      state: { ...state, progress: { kind: "queued" } },
+      effects: [...before.effects, { kind: "request-snapshot" }],
+    };
+  }
+  return writePart(before, state, { kind: "transferring", transfer, next: 0 }, writing);
+}
+
+function writePart(
+  before: Step,
+  state: OpenStream,
+  progress: Extract<Progress, { kind: "transferring" }>,
+  writing: { readonly sinceMs: number },
+): Step {
+  const { transfer, next } = progress;
+  const write: Effect = { kind: "write", bytes: transfer.part(next) };
+  if (next + 1 < transfer.parts) {
+    return {
+      state: { ...state, writing, progress: { kind: "transferring", transfer, next: next + 1 } },
+      effects: [...before.effects, write],
+    };
+  }
+  const sent = transfer.to > state.sent ? transfer.to : state.sent;
+  return {
+    state: { ...state, writing, sent, progress: { kind: "following", cursor: transfer.to } },
+    effects: [...before.effects, write],
+  };
+}
+
+// Everything small that is owed and may be said now, in one response. Undefined: nothing.
+function smallResponse(
+  state: OpenStream,
+  world: World,
+  nowMs: number,
+): { readonly state: OpenStream; readonly bytes: Uint8Array } | undefined {
+  const isMidTransfer = state.progress.kind === "transferring" && state.progress.next > 0;
+  const isWelcomeNow = state.owesWelcome !== undefined && !isMidTransfer;
+  const isAgain = isWelcomeNow && state.owesWelcome === "again";
+  const isViewNow = state.owesView && world.isSynced && !isMidTransfer;
+  const isAtHead =
+    world.isSynced && state.progress.kind === "following" && state.progress.cursor === world.head && !isAgain;
+  const isSyncedNow = state.owesSynced && isAtHead;
+  if (!isWelcomeNow && !isViewNow && !isSyncedNow && !state.owesHeartbeat) return undefined;
+  // A digest is compared at one revision: only a stream whose sent cursor is the head gets it. After a Welcome there is no cursor yet.
+  const isComparable = isAtHead && state.owesWelcome === undefined;
+  const sequence = state.heartbeat.sequence + 1;
+  const bytes = encodeSmallResponse({
+    welcome: isWelcomeNow ? world : undefined,
+    nodeView: isViewNow ? world.nodeView(state.node) : undefined,
+    synced: isSyncedNow ? world.head : undefined,
+    heartbeat: state.owesHeartbeat
+      ? { sequence, revision: world.head, digest: isComparable ? world.root : undefined, isSynced: world.isSynced }
+      : undefined,
+  });
+  const isComparing = isAgain && state.progress.kind === "following";
+  return {
+    bytes,
+    state: {
+      ...state,
+      ...(isComparing && { progress: { kind: "comparing", sinceMs: nowMs } as const }),
+      ...(isAgain && { sent: revisionZero, reported: revisionZero }),
+      owesWelcome: isWelcomeNow ? undefined : state.owesWelcome,
+      owesView: state.owesView && !isViewNow,
+      owesSynced: isAgain || (state.owesSynced && !isSyncedNow),
+      owesHeartbeat: false,
+      heartbeat: state.owesHeartbeat ? { sequence, atMs: nowMs } : state.heartbeat,
+    },
+  };
+}
+
+function leave(
+  state: OpenStream | undefined,
+  why: { readonly reason: GoawayWord; readonly message: string; readonly retryAfterMs: number },
+): Step {
+  const refusal = refuse(why.reason, why.reason === "draining" ? "OK" : "UNAVAILABLE", why.message);
+  const isStuck = state?.writing !== undefined && why.reason !== "draining";
+  const end: Effect = { kind: "end", refusal, isStuck };
+  const goaway: Effect = { kind: "write", bytes: encodeGoaway(why.reason, why.message, why.retryAfterMs) };
+  const effects = state === undefined || isStuck ? [end] : [goaway, end];
+  return { state: ended, effects: state === undefined ? effects : [...releaseOf(state), ...effects] };
+}
+
+function end(refusal: Refusal, state?: OpenStream): Step {
+  const effect: Effect = { kind: "end", refusal, isStuck: false };
+  return { state: ended, effects: state === undefined ? [effect] : [...releaseOf(state), effect] };
+}
+
+// A stream that ends gives back its turn, or its place in the queue.
+function releaseOf(state: OpenStream): readonly Effect[] {
+  return state.hasTurn || state.progress.kind === "queued" ? [{ kind: "release-snapshot" }] : nothing;
+}

@@ -1,0 +1,112 @@
+/**
+ * What is sent to bring a stream to a revision: one delta or one snapshot, cut into parts below a limit at once, as references
+ * to immutable bytes, so that all parts are of one revision. Streams that lack the same share one Transfer and its bytes.
+ */
+import type { Revision } from "@weft/proto/cursor.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+import type { Operations } from "../catalog/catalog.ts";
+import type { CompiledResource } from "../catalog/resource.ts";
+import {
+  deltaHeaderBytesMax,
+  deltaPartBytes,
+  encodeDeltaPart,
+  removedEntryBytes,
+  resourceEntryBytes,
+} from "./delta-bytes.ts";
+import type { DeltaPart } from "./delta-bytes.ts";
+
+interface Slice {
+  readonly removed: readonly ResourceId[];
+  readonly resources: readonly Uint8Array[];
+}
+
+export class Transfer {
+  /** Undefined: a snapshot. */
+  readonly from: Revision | undefined;
+  readonly to: Revision;
+  readonly #isMassRemovalConfirmed: boolean;
+  readonly #slices: readonly Slice[];
+  readonly #encoded: (Uint8Array | undefined)[];
+
+  private constructor(
+    from: Revision | undefined,
+    to: Revision,
+    isMassRemovalConfirmed: boolean,
+    slices: readonly Slice[],
+  ) {
+    this.from = from;
+    this.to = to;
+    this.#isMassRemovalConfirmed = isMassRemovalConfirmed;
+    this.#slices = slices;
+    this.#encoded = slices.map(() => undefined);
+  }
+
+  static delta(operations: Operations, partBytesMax: number): Transfer {
+    return new Transfer(operations.from, operations.to, false, cut(operations.removed, operations.puts, partBytesMax));
+  }
+
+  static snapshot(
+    to: Revision,
+    resources: readonly CompiledResource[],
+    isMassRemovalConfirmed: boolean,
+    partBytesMax: number,
+  ): Transfer {
+    return new Transfer(undefined, to, isMassRemovalConfirmed, cut([], resources, partBytesMax));
+  }
+
+  get parts(): number {
+    return this.#slices.length;
+  }
+
+  /** Bytes of all parts, whether they were encoded or not. */
+  get bytes(): number {
+    return this.#slices.reduce((sum, slice, i) => sum + deltaPartBytes(this.#describe(slice, i)), 0);
+  }
+
+  /** An encoded `SyncResponse`, the same bytes at every call. */
+  part(index: number): Uint8Array {
+    const slice = this.#slices[index];
+    if (slice === undefined) throw new RangeError(`a transfer of ${this.parts} parts has no part ${index}`);
+    return (this.#encoded[index] ??= encodeDeltaPart(this.#describe(slice, index)));
+  }
+
+  /** All parts in order, encoded one by one and not kept. */
+  *encoded(): Generator<Uint8Array> {
+    for (const [i, slice] of this.#slices.entries()) yield encodeDeltaPart(this.#describe(slice, i));
+  }
+
+  #describe(slice: Slice, part: number): DeltaPart {
+    const { from, to, parts } = this;
+    return { from, to, part, parts, isMassRemovalConfirmed: this.#isMassRemovalConfirmed, ...slice };
+  }
+}
+
+// Removals first, then puts, as many as fit into each part. A resource larger than a part is a part of its own.
+function cut(
+  removed: readonly ResourceId[],
+  puts: readonly CompiledResource[],
+  partBytesMax: number,
+): readonly Slice[] {
+  const room = partBytesMax - deltaHeaderBytesMax;
+  const slices: Slice[] = [];
+  let slice: { removed: ResourceId[]; resources: Uint8Array[] } = { removed: [], resources: [] };
+  let used = 0;
+  const make = (bytes: number): void => {
+    if (used > 0 && used + bytes > room) {
+      slices.push(slice);
+      slice = { removed: [], resources: [] };
+      used = 0;
+    }
+    used += bytes;
+  };
+  for (const id of removed) {
+    make(removedEntryBytes);
+    slice.removed.push(id);
+  }
+  for (const put of puts) {
+    make(resourceEntryBytes(put.bytes));
+    slice.resources.push(put.bytes);
+  }
+  slices.push(slice);
+  return slices;
+}

@@ -1,0 +1,71 @@
+/**
+ * Makes and shares transfers: the delta from a revision to the head is assembled once for all streams that lack it, and
+ * streams that need a snapshot at about the same time read one cut.
+ */
+import type { Revision } from "@weft/proto/cursor.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import { Transfer } from "./transfer.ts";
+
+export interface TransferLimits {
+  /** Largest part, below the message limit of either side. */
+  readonly partBytesMax: number;
+  /** Deltas kept for one head: streams at other revisions make their own. */
+  readonly deltasMax: number;
+  /** A snapshot cut is given to newcomers until it is this old, even if the head moved on: a delta follows it. */
+  readonly snapshotAgeMaxMs: number;
+}
+
+export const transferLimits: TransferLimits = { partBytesMax: 1_024 * 1_024, deltasMax: 256, snapshotAgeMaxMs: 1_000 };
+
+export class Transfers {
+  readonly #catalog: Catalog;
+  readonly #limits: TransferLimits;
+  readonly #deltas = new Map<Revision, Transfer>();
+  #deltasTo: Revision | undefined;
+  #snapshot: { readonly transfer: Transfer; readonly madeAtMs: number } | undefined;
+
+  constructor(catalog: Catalog, limits: TransferLimits) {
+    this.#catalog = catalog;
+    this.#limits = limits;
+  }
+
+  /** From `from` to the head; undefined if the history does not reach back to it. */
+  delta(from: Revision): Transfer | undefined {
+    const catalog = this.#catalog;
+    if (this.#deltasTo !== catalog.head) {
+      this.#deltas.clear();
+      this.#deltasTo = catalog.head;
+    }
+    const known = this.#deltas.get(from);
+    if (known !== undefined) return known;
+    const operations = catalog.since({ epoch: catalog.epoch, revision: from });
+    if (operations.kind !== "operations") return undefined;
+    const made = Transfer.delta(operations, this.#limits.partBytesMax);
+    if (this.#deltas.size < this.#limits.deltasMax) this.#deltas.set(from, made);
+    return made;
+  }
+
+  /**
+   * A snapshot of the head or of a revision shortly before. Every one is confirmed: holding back a mass removal needs the
+   * source's word, which comes with the Kubernetes source.
+   */
+  snapshot(nowMs: number): Transfer {
+    const catalog = this.#catalog;
+    const current = this.#snapshot;
+    if (
+      current !== undefined &&
+      (current.transfer.to === catalog.head ||
+        (nowMs - current.madeAtMs < this.#limits.snapshotAgeMaxMs && current.transfer.to >= catalog.floor))
+    ) {
+      return current.transfer;
+    }
+    const transfer = Transfer.snapshot(catalog.head, catalog.snapshot(), true, this.#limits.partBytesMax);
+    this.#snapshot = { transfer, madeAtMs: nowMs };
+    return transfer;
+  }
+
+  /** Lets go of a snapshot that nobody reads any more; a cut of a large cluster is worth tens of megabytes. */
+  forgetSnapshot(): void {
+    this.#snapshot = undefined;
+  }
+}

@@ -1,0 +1,56 @@
+/** What commits and the catalog count. */
+import { latencyBuckets } from "@weft/proto/program/metrics.ts";
+import type { Counter, Gauge, Histogram, Metrics } from "@weft/proto/program/metrics.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import type { Fanout } from "./fanout/fanout.ts";
+
+export interface PipelineMetrics {
+  readonly commits: Counter;
+  readonly commitDelaySeconds: Histogram;
+  readonly collisions: Gauge;
+}
+
+export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fanout): PipelineMetrics {
+  const gauge = (name: string, help: string, read: () => number): void =>
+    metrics.observed("gauge", { name, help }, read);
+  gauge("weft_catalog_revision", "Head of the catalog.", () => catalog.head);
+  gauge("weft_catalog_bytes", "Bytes of the encoded resources.", () => catalog.sizes.bytes);
+  gauge(
+    "weft_catalog_tombstones",
+    "Removals that are remembered for agents that come back.",
+    () => catalog.sizes.tombstones,
+  );
+  gauge(
+    "weft_catalog_history_bytes",
+    "Bytes that remembered removals are counted with.",
+    () => catalog.sizes.historyBytes,
+  );
+  gauge(
+    "weft_catalog_history_revisions",
+    "Revisions that an agent can resume from.",
+    () => catalog.sizes.historyRevisions,
+  );
+  metrics.observed("gauge", { name: "weft_catalog_resources", help: "Resources of the catalog, by kind." }, () => {
+    const { services, backends, names } = catalog.sizes;
+    return [
+      { labels: { kind: "service" }, value: services },
+      { labels: { kind: "backend" }, value: backends },
+      { labels: { kind: "name" }, value: names },
+    ];
+  });
+  gauge("weft_fanout_streams", "Open streams, admitted or not.", () => fanout.sizes.streams);
+  gauge("weft_fanout_agents", "Agents connected.", () => fanout.sizes.agents);
+  gauge("weft_fanout_snapshots_in_flight", "Snapshots being sent.", () => fanout.sizes.snapshots);
+  gauge("weft_fanout_snapshots_waiting", "Agents that wait for their turn.", () => fanout.sizes.snapshotsWaiting);
+  return {
+    commits: metrics.counter({ name: "weft_commits_total", help: "Commits." }),
+    commitDelaySeconds: metrics.histogram(
+      { name: "weft_commit_delay_seconds", help: "From the first change noticed by the source until its commit." },
+      latencyBuckets,
+    ),
+    collisions: metrics.gauge({
+      name: "weft_compile_id_collisions",
+      help: "Resources refused because another has their id.",
+    }),
+  };
+}

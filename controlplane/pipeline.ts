@@ -1,0 +1,236 @@
+/**
+ * The way of a change: source -> compile -> commit -> log -> fan-out and fleet. One commit at a time; what the source finds in
+ * the meantime is folded into the next one. Nothing is committed before the source is synced, and then always: revision 1 may
+ * be empty.
+ */
+import { revisionZero } from "@weft/proto/cursor.ts";
+import type { Revision } from "@weft/proto/cursor.ts";
+import type { Address } from "@weft/proto/address.ts";
+import type { NodeView as NodeViewMessage } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Log } from "@weft/proto/program/log.ts";
+import type { Metrics } from "@weft/proto/program/metrics.ts";
+import { Catalog } from "./catalog/catalog.ts";
+import type { CatalogLimits } from "./catalog/catalog-limits.ts";
+import { catalogLimits } from "./catalog/catalog-limits.ts";
+import { flushCapMs } from "./commit-rule.ts";
+import { Compiler } from "./compile/compiler.ts";
+import type { Compiled, CompilerOptions } from "./compile/compiler.ts";
+import { fanoutMetrics } from "./fanout/fanout-metrics.ts";
+import type { FanoutMetrics } from "./fanout/fanout-metrics.ts";
+import { Fanout, fanoutLimits } from "./fanout/fanout.ts";
+import type { FanoutLimits } from "./fanout/fanout.ts";
+import type { Flush } from "./fanout/flush.ts";
+import { streamLimits } from "./fanout/stream-limits.ts";
+import type { StreamLimits } from "./fanout/stream-limits.ts";
+import { Transfer } from "./fanout/transfer.ts";
+import { transferLimits } from "./fanout/transfers.ts";
+import type { TransferLimits } from "./fanout/transfers.ts";
+import type { FleetObserver } from "./fleet/fleet-observer.ts";
+import type { CommitLog } from "./log/commit-log.ts";
+import { nodeViewMessage } from "./node-view-message.ts";
+import { pipelineMetrics } from "./pipeline-metrics.ts";
+import type { PipelineMetrics } from "./pipeline-metrics.ts";
+import type { ChangeBatch, Source, SourceSink } from "./source/source.ts";
+
+export interface PipelineLimits {
+  readonly catalog: CatalogLimits;
+  readonly stream: StreamLimits;
+  readonly fanout: FanoutLimits;
+  readonly transfer: TransferLimits;
+}
+
+export const pipelineLimits: PipelineLimits = {
+  catalog: catalogLimits,
+  stream: streamLimits,
+  fanout: fanoutLimits,
+  transfer: transferLimits,
+};
+
+export interface PipelineOptions {
+  readonly source: Source;
+  readonly history: CommitLog;
+  readonly fleet: FleetObserver;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Of this program. */
+  readonly version: string;
+  readonly compiler?: CompilerOptions;
+  /** Default: `pipelineLimits`. */
+  readonly limits?: PipelineLimits;
+  /** Unix milliseconds with fractions; never goes back. Default: the clock. */
+  readonly now?: () => number;
+}
+
+/** The head in parts. Each is an encoded `SyncResponse` with nothing but a delta. */
+export interface EncodedSnapshot {
+  readonly to: Revision;
+  readonly parts: Iterable<Uint8Array>;
+}
+
+export class Pipeline implements SourceSink {
+  readonly catalog: Catalog;
+  readonly fanout: Fanout;
+  readonly #options: PipelineOptions;
+  readonly #limits: PipelineLimits;
+  readonly #compiler: Compiler;
+  readonly #metrics: PipelineMetrics;
+  readonly #fanoutMetrics: FanoutMetrics;
+  readonly #now: () => number;
+  #isSynced = false;
+  // The oldest change that is not committed; undefined: none.
+  #pendingSinceMs: number | undefined;
+  #wake: (() => void) | undefined;
+  #collisionsSaid: ReadonlySet<string> = new Set();
+
+  private constructor(options: PipelineOptions, catalog: Catalog) {
+    this.#options = options;
+    this.#limits = options.limits ?? pipelineLimits;
+    this.#now = options.now ?? unixMs;
+    this.catalog = catalog;
+    this.#compiler = new Compiler(options.compiler);
+    this.#fanoutMetrics = fanoutMetrics(options.metrics);
+    this.fanout = new Fanout({
+      catalog,
+      historyKind: options.history.kind,
+      fleet: options.fleet,
+      log: options.log,
+      metrics: this.#fanoutMetrics,
+      version: options.version,
+      streamLimits: this.#limits.stream,
+      fanoutLimits: this.#limits.fanout,
+      transferLimits: this.#limits.transfer,
+      now: this.#now,
+      nodeView: (node) => this.nodeView(node),
+      renamed: (epoch) => catalog.rename(epoch),
+    });
+    this.#metrics = pipelineMetrics(options.metrics, catalog, this.fanout);
+  }
+
+  /** Takes up the history where the log has it. */
+  static async open(options: PipelineOptions): Promise<Pipeline> {
+    const { epoch } = await options.history.replay();
+    const catalog = new Catalog(epoch, (options.limits ?? pipelineLimits).catalog);
+    options.fleet.epochStarted(epoch);
+    return new Pipeline(options, catalog);
+  }
+
+  /** The source is synced and its first commit is made: agents are answered with state. */
+  get isReady(): boolean {
+    return this.catalog.head !== revisionZero;
+  }
+
+  nodeView(node: string): NodeViewMessage {
+    return nodeViewMessage(this.#compiler.nodeViewOf(node));
+  }
+
+  /** Undefined: the source has no such Node object. */
+  nodeObjectAddresses(node: string): readonly Address[] | undefined {
+    return this.#compiler.nodes().get(node)?.addresses;
+  }
+
+  snapshot(): EncodedSnapshot {
+    const to = this.catalog.head;
+    const transfer = Transfer.snapshot(to, this.catalog.snapshot(), true, this.#limits.transfer.partBytesMax);
+    return { to, parts: transfer.encoded() };
+  }
+
+  synced(): void {
+    this.#isSynced = true;
+    this.#pendingSinceMs ??= this.#now();
+    this.#wake?.();
+  }
+
+  changes(batch: ChangeBatch): void {
+    this.#compiler.apply(batch.changes);
+    this.#pendingSinceMs ??= batch.noticedAtMs;
+    if (this.#isSynced) this.#wake?.();
+  }
+
+  /** Runs the source, the commits and the streams until `signal` aborts; rejects when a restart is warranted. */
+  async run(signal: AbortSignal): Promise<void> {
+    const failed = new AbortController();
+    const stop = AbortSignal.any([signal, failed.signal]);
+    const guarded = async (part: Promise<void>): Promise<void> => {
+      try {
+        await part;
+      } catch (error) {
+        failed.abort(error);
+        throw error;
+      }
+    };
+    const parts = [this.#options.source.run(this, stop), this.#commit(stop), this.fanout.run(stop)];
+    const ends = await Promise.allSettled(parts.map(guarded));
+    for (const end of ends) if (end.status === "rejected") throw end.reason;
+  }
+
+  async #commit(signal: AbortSignal): Promise<void> {
+    signal.addEventListener("abort", () => this.#wake?.(), { once: true });
+    let lastFlushMs = 0;
+    while (!signal.aborted) {
+      if (!this.#isSynced || this.#pendingSinceMs === undefined) {
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+        continue;
+      }
+      const flush = await this.#commitPending();
+      if (flush === undefined) continue;
+      await settled(flush, flushCapMs(lastFlushMs), signal);
+      lastFlushMs = flush.elapsedMs;
+      this.#fanoutMetrics.flushSeconds.observe(lastFlushMs / 1_000);
+    }
+  }
+
+  // Undefined: nothing that agents hold is different.
+  async #commitPending(): Promise<Flush | undefined> {
+    const { fleet, history, source, log } = this.#options;
+    const noticedMs = this.#pendingSinceMs ?? this.#now();
+    this.#pendingSinceMs = undefined;
+    const compiled = this.#compiler.take();
+    this.#sayCollisions(compiled);
+    const isFirst = this.catalog.head === revisionZero;
+    if (isFirst || compiled.areNodesChanged) {
+      fleet.nodesKnown(source.hasNodes ? new Set(this.#compiler.nodes().keys()) : undefined);
+    }
+    const commit = this.catalog.draft(compiled);
+    if (commit !== undefined) {
+      const appended = await history.append(commit);
+      if (appended.kind === "fenced")
+        throw new Error(`revision ${commit.revision} was not appended: ${appended.reason}`);
+      const nowMs = this.#now();
+      this.catalog.apply(commit);
+      fleet.committed(commit, this.fanout.headDeltaBytes(), Math.round(nowMs * 1_000));
+      this.#metrics.commits.inc();
+      this.#metrics.commitDelaySeconds.observe(Math.max(0, nowMs - noticedMs) / 1_000);
+      log.debug("committed", { revision: commit.revision, puts: commit.puts.length, removals: commit.removals.length });
+    }
+    if (isFirst) fleet.synced();
+    this.fanout.viewsChanged(compiled.nodeViewsChanged);
+    return commit === undefined ? undefined : this.fanout.broadcast();
+  }
+
+  // Each one once for as long as it stands.
+  #sayCollisions(compiled: Compiled): void {
+    const standing = new Set<string>();
+    for (const refusal of compiled.collisions) {
+      const text = `${refusal.object}: ${refusal.field}: ${refusal.message}`;
+      standing.add(text);
+      if (!this.#collisionsSaid.has(text)) this.#options.log.error(`refused: ${text}`);
+    }
+    this.#collisionsSaid = standing;
+    this.#metrics.collisions.set(standing.size);
+  }
+}
+
+// Never goes back within a process, unlike Date.now.
+function unixMs(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+async function settled(flush: Flush, capMs: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, capMs);
+  const stop = (): void => resolve();
+  signal.addEventListener("abort", stop, { once: true });
+  await Promise.race([flush.done, promise]);
+  clearTimeout(timer);
+  signal.removeEventListener("abort", stop);
+}
