@@ -1,0 +1,96 @@
+/**
+ * Taking over maps that an agent left, at whatever instruction it ended (DESIGN 6.2, "Adopting"). The order matters: first
+ * nothing is pending any more, then no element leads to what is absent, then the rest is what a reader could choose. Pure.
+ */
+import { epoch, revision, type Cursor } from "@weft/proto/cursor.ts";
+import { type Address } from "@weft/proto/address.ts";
+import { frontendKey, type Frontend } from "../../plan/frontend.ts";
+import { readAddress } from "./address-codec.ts";
+import type { AdoptedDescriptor } from "./descriptor-store.ts";
+import { serviceOf } from "./descriptor-store.ts";
+import { addressElement, cidrElement, frontendElement, stateKeyOf, type ElementKey } from "./element-key.ts";
+import { elementKeyBytes, elementMaps, type KernelMaps } from "./kernel-maps.ts";
+import { activationLayout, activationsMax, dropDescriptor, rejectDescriptor } from "./layout.ts";
+import { MapReader } from "./map-reader.ts";
+import { StateTable, type StoreWord } from "./state-table.ts";
+
+export interface AdoptedState {
+  readonly index: number;
+  readonly element: ElementKey;
+  readonly descriptor: number;
+  /** Of an element of `frontends` with a service port. */
+  readonly frontend: Frontend | undefined;
+  /** "": unknown. */
+  readonly service: string;
+}
+
+export interface AdoptedMaps {
+  /** Undefined: nothing was ever activated. */
+  readonly cursor: Cursor | undefined;
+  readonly states: readonly AdoptedState[];
+  readonly descriptors: readonly AdoptedDescriptor[];
+}
+
+/** Afterwards one grace must pass before any slot is given out. */
+export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): AdoptedMaps {
+  const table = new StateTable(maps.arrays.states, store);
+  const active = new BigInt64Array(maps.arrays.active, 0, 1)[0] ?? 0n;
+  for (let index = 0; index < table.size; index++) if (!table.isClear(index)) table.rollback(index, active);
+  const reader = new MapReader(maps.arrays);
+  const states: AdoptedState[] = [];
+  const descriptors = new Map<number, AdoptedDescriptor>();
+  for (const map of elementMaps) {
+    const { keys, indices } = maps.elements(map);
+    for (let i = 0; i < indices.length; i++) {
+      const bytes = keys.slice(i * elementKeyBytes[map], (i + 1) * elementKeyBytes[map]);
+      const index = indices[i] ?? 0;
+      const state = adoptElement(map, bytes, index);
+      if (state === undefined) maps.remove(map, bytes);
+      else states.push(state);
+    }
+  }
+  return { cursor: liveCursor(maps.arrays.activations, active), states, descriptors: [...descriptors.values()] };
+
+  function adoptElement(map: (typeof elementMaps)[number], bytes: Uint8Array, index: number): AdoptedState | undefined {
+    if (index >= table.size) return undefined;
+    const wanted = stateKeyOf(map, bytes);
+    if (!isSameBytes(table.key(index), wanted.key) || table.length(index) !== wanted.length) return undefined;
+    const descriptor = table.chosen(index, active);
+    if (descriptor === 0) return undefined;
+    if (map !== "frontends") {
+      const address: Address = readAddress(wanted.key, 0);
+      if (descriptor !== (map === "addresses" ? rejectDescriptor : dropDescriptor)) return undefined;
+      const element =
+        map === "addresses" ? addressElement(address) : cidrElement(reader.prefix(wanted.key, wanted.length));
+      return { index, element, descriptor, frontend: undefined, service: "" };
+    }
+    const frontend = reader.frontend(bytes, descriptor);
+    if (frontend === undefined) return undefined;
+    const element = frontendElement(frontend, frontendKey(frontend));
+    if (descriptor === rejectDescriptor) return { index, element, descriptor, frontend: undefined, service: "" };
+    if (!descriptors.has(descriptor)) {
+      descriptors.set(descriptor, { index: descriptor, content: frontend, ...reader.pointers(descriptor) });
+    }
+    return { index, element, descriptor, frontend, service: serviceOf(frontend.servicePort) };
+  }
+}
+
+/** Undefined if nothing was activated, or its place in the ring holds another sequence. */
+export function liveCursor(activations: ArrayBufferLike, active: bigint): Cursor | undefined {
+  if (active === 0n) return undefined;
+  const view = new DataView(activations);
+  const at = Number(active % BigInt(activationsMax)) * activationLayout.size;
+  if (view.getBigUint64(at + activationLayout.sequence, true) !== active) return undefined;
+  return {
+    epoch: epoch(
+      view.getBigUint64(at + activationLayout.epoch_ms, true),
+      view.getUint32(at + activationLayout.epoch_random, true),
+    ),
+    revision: revision(view.getBigUint64(at + activationLayout.revision, true)),
+  };
+}
+
+function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < b.length; i++) if (a[i] !== b[i]) return false;
+  return a.length === b.length;
+}

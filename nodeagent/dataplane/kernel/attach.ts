@@ -1,0 +1,60 @@
+/** Links of the programs to the cgroup, pinned so that they outlive the agent. */
+import fs from "node:fs";
+import path from "node:path";
+import { closeFd, createLink, errnos, getPinned, KernelError, linkCgroupId, pin, updateLink } from "./libbpf.ts";
+import type { LoadedObject } from "./libbpf.ts";
+import { linksFolder } from "./pin-folder.ts";
+
+// enum bpf_attach_type. The order is that of DESIGN "Program upgrade": who reads flow entries first, who writes them last.
+const hooks = [
+  ["recvmsg4", 19],
+  ["recvmsg6", 20],
+  ["getpeername4", 29],
+  ["getpeername6", 30],
+  ["sendmsg4", 14],
+  ["sendmsg6", 15],
+  ["connect4", 10],
+  ["connect6", 11],
+] as const;
+
+/** Replaces the programs of links that are pinned, in place; makes the others. */
+export function attachPrograms(object: LoadedObject, bpffs: string, cgroup: string): void {
+  const folder = path.join(bpffs, linksFolder);
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const cgroupId = fs.statSync(cgroup, { bigint: true }).ino;
+  const cgroupFd = fs.openSync(cgroup, "r");
+  try {
+    for (const [name, attachType] of hooks) {
+      const at = path.join(folder, name);
+      const program = object.programFd(name);
+      if (replaceProgram(at, program, cgroupId)) continue;
+      const link = createLink(program, cgroupFd, attachType);
+      pin(link, at);
+      closeFd(link);
+    }
+  } finally {
+    fs.closeSync(cgroupFd);
+  }
+}
+
+// False if there is no link to this cgroup; one to another cgroup, or to one that is gone, is removed.
+function replaceProgram(at: string, program: number, cgroupId: bigint): boolean {
+  const link = getPinned(at);
+  if (link === undefined) return false;
+  try {
+    if (linkCgroupId(link) === cgroupId) {
+      updateLink(link, program);
+      return true;
+    }
+  } catch (error) {
+    if (!(error instanceof KernelError) || error.errno !== errnos.ENOLINK) throw error;
+  } finally {
+    closeFd(link);
+  }
+  fs.unlinkSync(at);
+  return false;
+}
+
+export function hasLinks(bpffs: string): boolean {
+  return hooks.some(([name]) => fs.existsSync(path.join(bpffs, linksFolder, name)));
+}

@@ -1,0 +1,225 @@
+/**
+ * What states point to: descriptors, the ranges of backends and the names that those point to. Each is counted and shared,
+ * immutable while counted, and its slot is free again one grace after its count fell to 0. Pure.
+ */
+import { resourceId } from "@weft/proto/ids.ts";
+import type { Frontend, Target } from "../../plan/frontend.ts";
+import { writeAddress } from "./address-codec.ts";
+import { IndexAllocator } from "./index-allocator.ts";
+import type { MappedArrays } from "./kernel-maps.ts";
+import {
+  actionCodes,
+  backendLayout,
+  descriptorLayout,
+  firstFreeDescriptor,
+  kindCodes,
+  nameBytesMax,
+  nameLayout,
+} from "./layout.ts";
+import type { MapSizes } from "./map-sizes.ts";
+import { RangeAllocator } from "./range-allocator.ts";
+
+interface Range {
+  readonly base: number;
+  readonly targets: readonly Target[];
+  count: number;
+}
+
+interface Name {
+  readonly index: number;
+  readonly text: string;
+  count: number;
+}
+
+/** What a descriptor says, apart from where. */
+export type Content = Pick<Frontend, "kind" | "servicePort" | "scope" | "action" | "affinitySeconds" | "targets">;
+
+export interface Descriptor {
+  readonly index: number;
+  readonly content: Content;
+  readonly range: Range | undefined;
+  readonly name: Name | undefined;
+  /** Words that name it, and holds of the staging. */
+  count: number;
+}
+
+/** What an adopted descriptor points to. */
+export interface AdoptedDescriptor {
+  readonly index: number;
+  readonly content: Content;
+  readonly base: number;
+  readonly name: number;
+}
+
+export class DescriptorStore {
+  readonly #sizes: MapSizes;
+  readonly #descriptorIndices: IndexAllocator;
+  readonly #nameIndices: IndexAllocator;
+  readonly #ranges: RangeAllocator;
+  readonly #names = new Map<string, Name>();
+  readonly #descriptorView: DataView;
+  readonly #backendBytes: Uint8Array;
+  readonly #backendView: DataView;
+  readonly #nameBytes: Uint8Array;
+  readonly #nameView: DataView;
+  readonly #encoder = new TextEncoder();
+
+  constructor(arrays: MappedArrays, sizes: MapSizes) {
+    this.#sizes = sizes;
+    this.#descriptorIndices = new IndexAllocator(firstFreeDescriptor, sizes.descriptors);
+    this.#nameIndices = new IndexAllocator(1, sizes.names);
+    this.#ranges = new RangeAllocator(sizes.backends);
+    this.#descriptorView = new DataView(arrays.descriptors);
+    this.#backendBytes = new Uint8Array(arrays.backends);
+    this.#backendView = new DataView(arrays.backends);
+    this.#nameBytes = new Uint8Array(arrays.names);
+    this.#nameView = new DataView(arrays.names);
+  }
+
+  /**
+   * A descriptor of this content: one of `shared` if it says the same, else a new one, with a range of `shared` if the targets
+   * are the same. Not yet counted. Undefined if there is no room; `isFromReserve` opens the last part of the maps.
+   */
+  find(
+    content: Content,
+    shared: readonly Descriptor[],
+    revision: number,
+    isFromReserve: boolean,
+  ): Descriptor | undefined {
+    const same = shared.find((descriptor) => isSameContent(descriptor.content, content));
+    if (same !== undefined) return same;
+    const index = this.#descriptorIndices.take(isFromReserve ? 0 : this.#sizes.reserve.descriptors);
+    if (index === undefined) return undefined;
+    const name = this.#takeName(content.servicePort);
+    if (name === undefined) {
+      this.#descriptorIndices.release(index);
+      return undefined;
+    }
+    const range = this.#takeRange(content.targets, shared, isFromReserve);
+    if (range === undefined && content.targets.length > 0) {
+      this.#releaseName(name);
+      this.#descriptorIndices.release(index);
+      return undefined;
+    }
+    this.write(index, content, range?.base ?? 0, name.index, revision);
+    return { index, content, range, name, count: 0 };
+  }
+
+  /** Its slots are free for the next. Only if no reader can reach it: never staged, or one grace after its count fell to 0. */
+  release(descriptor: Descriptor): void {
+    const { range, name } = descriptor;
+    if (range !== undefined && --range.count === 0) this.#ranges.release(range.base, range.targets.length);
+    if (name !== undefined) this.#releaseName(name);
+    this.#descriptorIndices.release(descriptor.index);
+  }
+
+  /** Takes over what was found live. Those that overlap others are left out: nothing points to them afterwards. */
+  adopt(found: readonly AdoptedDescriptor[]): Map<number, Descriptor> {
+    const adopted = new Map<number, Descriptor>();
+    const ranges = new Map<string, Range>();
+    for (const { index, content, base, name } of found) {
+      let range: Range | undefined;
+      if (content.targets.length > 0) {
+        const key = `${base} ${content.targets.length}`;
+        range = ranges.get(key);
+        if (range === undefined) {
+          if (!this.#ranges.adopt(base, content.targets.length)) continue;
+          range = { base, targets: content.targets, count: 0 };
+          ranges.set(key, range);
+        }
+        range.count++;
+      }
+      const known = this.#names.get(content.servicePort) ?? { index: name, text: content.servicePort, count: 0 };
+      known.count++;
+      this.#names.set(content.servicePort, known);
+      adopted.set(index, { index, content, range, name: known, count: 0 });
+    }
+    this.#descriptorIndices.adopt(adopted.keys());
+    this.#nameIndices.adopt(new Set(Array.from(this.#names.values(), (name) => name.index)));
+    return adopted;
+  }
+
+  write(index: number, content: Content, base: number, name: number, revision: number): void {
+    const at = index * descriptorLayout.size;
+    const view = this.#descriptorView;
+    view.setUint32(at + descriptorLayout.backends_base, base, true);
+    view.setUint32(at + descriptorLayout.backends_count, content.targets.length, true);
+    view.setUint8(at + descriptorLayout.action, actionCodes[content.action]);
+    view.setUint8(at + descriptorLayout.kind, kindCodes[content.kind]);
+    view.setUint16(at + descriptorLayout.flags, 0, true);
+    view.setUint32(at + descriptorLayout.affinity_seconds, content.affinitySeconds, true);
+    view.setUint32(at + descriptorLayout.range_set, 0, true);
+    view.setUint32(at + descriptorLayout.name, name, true);
+    view.setUint32(at + descriptorLayout.revision, revision % 2 ** 32, true);
+    view.setUint32(at + descriptorLayout.revision + 4, Math.floor(revision / 2 ** 32), true);
+  }
+
+  #takeRange(targets: readonly Target[], shared: readonly Descriptor[], isFromReserve: boolean): Range | undefined {
+    if (targets.length === 0) return undefined;
+    for (const { range } of shared) {
+      if (range !== undefined && isSameTargets(range.targets, targets)) {
+        range.count++;
+        return range;
+      }
+    }
+    const base = this.#ranges.take(targets.length, isFromReserve ? 0 : this.#sizes.reserve.backends);
+    if (base === undefined) return undefined;
+    let at = base * backendLayout.size;
+    for (const { address, port } of targets) {
+      writeAddress(address, this.#backendBytes, at + backendLayout.address);
+      this.#backendView.setUint16(at + backendLayout.port, port);
+      this.#backendView.setUint16(at + backendLayout.flags, 0);
+      this.#backendView.setUint32(at + backendLayout.reserved, 0);
+      at += backendLayout.size;
+    }
+    return { base, targets, count: 1 };
+  }
+
+  #takeName(text: string): Name | undefined {
+    const known = this.#names.get(text);
+    if (known !== undefined) {
+      known.count++;
+      return known;
+    }
+    const index = this.#nameIndices.take();
+    if (index === undefined) return undefined;
+    const at = index * nameLayout.size;
+    this.#nameView.setBigUint64(at + nameLayout.id, resourceId("service", serviceOf(text)), true);
+    this.#nameBytes.fill(0, at + nameLayout.length, at + nameLayout.size);
+    const room = this.#nameBytes.subarray(at + nameLayout.text, at + nameLayout.text + nameBytesMax);
+    this.#nameView.setUint16(at + nameLayout.length, this.#encoder.encodeInto(text, room).written, true);
+    const name = { index, text, count: 1 };
+    this.#names.set(text, name);
+    return name;
+  }
+
+  #releaseName(name: Name): void {
+    if (--name.count > 0) return;
+    this.#names.delete(name.text);
+    this.#nameIndices.release(name.index);
+  }
+}
+
+/** "ns/name" of "ns/name:port". */
+export function serviceOf(servicePort: string): string {
+  const colon = servicePort.indexOf(":");
+  return colon < 0 ? servicePort : servicePort.slice(0, colon);
+}
+
+function isSameContent(a: Content, b: Content): boolean {
+  return (
+    a.action === b.action &&
+    a.kind === b.kind &&
+    a.scope === b.scope &&
+    a.affinitySeconds === b.affinitySeconds &&
+    a.servicePort === b.servicePort &&
+    isSameTargets(a.targets, b.targets)
+  );
+}
+
+function isSameTargets(a: readonly Target[], b: readonly Target[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i]?.address !== b[i]?.address || a[i]?.port !== b[i]?.port) return false;
+  return true;
+}

@@ -1,0 +1,195 @@
+/**
+ * The dataplane in the kernel: eBPF maps, and programs on a cgroup that read them. Serves what sockets can reach so far: the
+ * internal scope of ClusterIPs, TCP and UDP. What to write is decided in RevisionWriter and RoundApplier.
+ */
+import { randomInt } from "node:crypto";
+import fs from "node:fs";
+import type { Prefix } from "@weft/proto/address.ts";
+import { silentLog, type Log } from "@weft/proto/program/log.ts";
+import { epoch, revisionZero, type Cursor } from "@weft/proto/cursor.ts";
+import type { Frontend } from "../../plan/frontend.ts";
+import type { Adopted, Dataplane, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
+import { adoptMaps } from "./adopt.ts";
+import { attachPrograms, hasLinks } from "./attach.ts";
+import { findCgroup } from "./cgroup.ts";
+import { removeFolder } from "./cleanup-pinned.ts";
+import { serviceOf } from "./descriptor-store.ts";
+import { readPinned, type PinnedState } from "./dump-pinned.ts";
+import type { KernelMaps } from "./kernel-maps.ts";
+import { settingsLayout } from "./layout.ts";
+import { errnoName, mapMemory, netnsCookie, type LoadedObject } from "./libbpf.ts";
+import { loadPrograms } from "./load-programs.ts";
+import { MapReader } from "./map-reader.ts";
+import { defaultKernelLimits, mapSizes, type KernelLimits } from "./map-sizes.ts";
+import {
+  isOurs,
+  linksFolder,
+  lockPinFolder,
+  preparePinFolder,
+  servicesFolderName,
+  flowsFolderName,
+} from "./pin-folder.ts";
+import { openMaps } from "./pinned-maps.ts";
+import { probePrograms } from "./probe.ts";
+import { RevisionWriter } from "./revision-writer.ts";
+import { RoundApplier } from "./round-applier.ts";
+
+export interface KernelDataplaneOptions {
+  /** Folder on a bpf file system that holds the pins; one agent each. */
+  readonly bpffs: string;
+  /** Cgroup v2 folder whose sockets are served; undefined: the root. */
+  readonly cgroup?: string | undefined;
+  readonly limits?: KernelLimits;
+  readonly log?: Log;
+}
+
+interface Opened {
+  readonly lock: Disposable;
+  readonly cgroup: string;
+  readonly object: LoadedObject;
+  readonly maps: KernelMaps;
+  readonly applier: RoundApplier;
+  readonly probePort: number;
+}
+
+export class KernelDataplane implements Dataplane {
+  readonly #bpffs: string;
+  readonly #cgroupOption: string | undefined;
+  readonly #limits: KernelLimits;
+  readonly #log: Log;
+  #opened: Opened | undefined;
+  /** Pinned links serve from maps of another layout until these have something to serve. */
+  #isAttachDue = false;
+
+  constructor({ bpffs, cgroup, limits = defaultKernelLimits, log = silentLog }: KernelDataplaneOptions) {
+    this.#bpffs = bpffs;
+    this.#cgroupOption = cgroup;
+    this.#limits = limits;
+    this.#log = log;
+  }
+
+  /** @throws ProgramError with a remedy: in use, no bpf file system, no cgroup v2, no permission, kernel too old, probe failed. */
+  async open(): Promise<Adopted> {
+    const sizes = mapSizes(this.#limits);
+    const cgroup = findCgroup(this.#cgroupOption);
+    preparePinFolder(this.#bpffs);
+    using stack = new DisposableStack();
+    const lock = stack.use(lockPinFolder(this.#bpffs));
+    for (const name of fs.readdirSync(this.#bpffs)) {
+      if (isOurs(name) && name.startsWith("removed-")) removeFolder(this.#bpffs, name);
+    }
+    const before = readPinned(this.#bpffs);
+    const object = stack.use(loadPrograms(this.#bpffs, this.#limits, sizes, this.#log));
+    const maps = openMaps(object, sizes);
+    const probePort = this.#writeSettings(object);
+    const found = adoptMaps(maps);
+    const writer = new RevisionWriter(maps);
+    writer.adopt(found);
+    await maps.grace();
+    const applier = new RoundApplier(maps, writer, this.#limits, errnoName);
+    stack.move();
+    this.#opened = { lock, cgroup, object, maps, applier, probePort };
+    let { cursor } = found;
+    if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
+      cursor = await this.#moveFrom(before);
+    }
+    this.#isAttachDue = cursor === undefined && hasLinks(this.#bpffs);
+    if (!this.#isAttachDue) this.#attach();
+    this.#log.info("dataplane open", { bpffs: this.#bpffs, cgroup, states: found.states.length });
+    return { cursor };
+  }
+
+  async apply(round: Round, beforeActivate: () => void): Promise<RoundResult> {
+    const result = await this.#use().applier.apply(round, beforeActivate);
+    if (this.#isAttachDue) this.#attach();
+    return result;
+  }
+
+  async replaceAll(round: Round, beforeActivate: () => void): Promise<RoundResult> {
+    const result = await this.#use().applier.replaceAll(round, beforeActivate);
+    if (this.#isAttachDue) this.#attach();
+    return result;
+  }
+
+  dump(): readonly Frontend[] {
+    const { maps } = this.#use();
+    // No await: nothing is activated in between.
+    const active = new BigInt64Array(maps.arrays.active, 0, 1)[0] ?? 0n;
+    return new MapReader(maps.arrays).frontends(maps.elements("frontends"), active);
+  }
+
+  limits(): readonly Limit[] {
+    return this.#use().applier.limits();
+  }
+
+  /** Resolves when nothing waits for a grace any more. */
+  settled(): Promise<void> {
+    return this.#use().applier.settled();
+  }
+
+  /** Leaves everything in the kernel as it is, serving. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const opened = this.#opened;
+    if (opened === undefined) return;
+    await opened.applier.settled();
+    this.#opened = undefined;
+    opened.object[Symbol.dispose]();
+    opened.lock[Symbol.dispose]();
+  }
+
+  #use(): Opened {
+    if (this.#opened === undefined) throw new Error("the dataplane is used before open() or after its disposal");
+    return this.#opened;
+  }
+
+  #attach(): void {
+    const { object, cgroup, probePort } = this.#use();
+    attachPrograms(object, this.#bpffs, cgroup);
+    this.#isAttachDue = false;
+    probePrograms(cgroup, probePort);
+    const current = new Set([servicesFolderName(this.#limits), flowsFolderName, linksFolder]);
+    for (const name of fs.readdirSync(this.#bpffs)) {
+      if (!isOurs(name) || current.has(name)) continue;
+      removeFolder(this.#bpffs, name);
+      this.#log.info("removed maps of another layout", { folder: name });
+    }
+  }
+
+  // Other sizes: fill these maps with what is live in those, at the same cursor; then the links are switched.
+  async #moveFrom(before: PinnedState): Promise<Cursor | undefined> {
+    const plans = new Map<string, { service: string; frontends: Frontend[]; rejectAddresses: Frontend["address"][] }>();
+    for (const frontend of before.frontends) {
+      const service = serviceOf(frontend.servicePort);
+      const plan = plans.get(service) ?? { service, frontends: [], rejectAddresses: [] };
+      plans.set(service, plan);
+      plan.frontends.push(frontend);
+      if (!plan.rejectAddresses.includes(frontend.address)) plan.rejectAddresses.push(frontend.address);
+    }
+    const services: ServicePlan[] = [...plans.values()];
+    const cursor = before.cursor ?? { epoch: epoch(0, 0), revision: revisionZero };
+    const { failures } = await this.#use().applier.replaceAll(
+      { cursor, services, serviceCidrs: readCidrs(before) },
+      () => undefined,
+    );
+    for (const failure of failures) this.#log.warn("does not fit the new sizes", { ...failure });
+    return before.cursor;
+  }
+
+  #writeSettings(object: LoadedObject): number {
+    const view = new DataView(mapMemory(object.mapFd("settings"), settingsLayout.size, true));
+    // A port nobody else writes: the probe must come out of these programs, not of another agent's.
+    const probePort = randomInt(1_024, 65_536);
+    view.setBigUint64(settingsLayout.host_netns_cookie, netnsCookie(), true);
+    view.setUint16(settingsLayout.probe_port, probePort);
+    return probePort;
+  }
+}
+
+function readCidrs({ maps }: PinnedState): Prefix[] {
+  const reader = new MapReader(maps.arrays);
+  const { keys, indices } = maps.elements("cidrs");
+  return Array.from(indices, (_, i) => {
+    const key = keys.subarray(i * 20, (i + 1) * 20);
+    return reader.prefix(key.subarray(4), new DataView(key.buffer, key.byteOffset).getUint32(0, true));
+  });
+}

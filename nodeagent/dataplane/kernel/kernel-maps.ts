@@ -1,0 +1,35 @@
+/** The port between the pure writer and the maps: mapped arrays, and elements of the three maps that find a state. */
+import type { MapSizes } from "./map-sizes.ts";
+
+export type ElementMap = "frontends" | "addresses" | "cidrs";
+export const elementMaps: readonly ElementMap[] = ["frontends", "addresses", "cidrs"];
+
+/** Bytes of a key. */
+export const elementKeyBytes: Readonly<Record<ElementMap, number>> = { frontends: 20, addresses: 16, cidrs: 20 };
+
+export interface MappedArrays {
+  readonly states: ArrayBufferLike;
+  readonly descriptors: ArrayBufferLike;
+  readonly backends: ArrayBufferLike;
+  readonly names: ArrayBufferLike;
+  readonly active: ArrayBufferLike;
+  readonly activations: ArrayBufferLike;
+}
+
+/** `keys` holds `indices.length` keys one after the other. */
+export interface Elements {
+  readonly keys: Uint8Array;
+  readonly indices: Uint32Array;
+}
+
+export interface KernelMaps {
+  readonly sizes: MapSizes;
+  readonly arrays: MappedArrays;
+  /** 0, or the errno that the kernel gave. Never overwrites. */
+  insert(map: ElementMap, key: Uint8Array, index: number): number;
+  /** One that is not there is fine. */
+  remove(map: ElementMap, key: Uint8Array): void;
+  elements(map: ElementMap): Elements;
+  /** Resolves when no program runs any more that ran at the call. */
+  grace(): Promise<void>;
+}

@@ -1,0 +1,347 @@
+/**
+ * libbpf and the few C calls beside it, by koffi: nothing else in the agent calls C. Functions return what is asked for and
+ * throw KernelError, whose code is the errno. No C code calls back.
+ */
+import koffi from "koffi";
+
+/** A call that the kernel or libbpf refused. */
+export class KernelError extends Error {
+  readonly errno: number;
+
+  /** @param doing as "cannot …" reads it */
+  constructor(errno: number, doing: string) {
+    super(`cannot ${doing}: ${errnoName(errno)}`);
+    this.name = "KernelError";
+    this.errno = errno;
+  }
+}
+
+export const errnos = {
+  EPERM: 1,
+  ENOENT: 2,
+  E2BIG: 7,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EACCES: 13,
+  EEXIST: 17,
+  EINVAL: 22,
+  ENOSPC: 28,
+  ENOLINK: 67,
+  EOPNOTSUPP: 95,
+} as const;
+
+/** "ENOENT" and the like. */
+export function errnoName(errno: number): string {
+  for (const [name, value] of Object.entries(koffi.os.errno)) if (value === errno) return name;
+  return `errno ${errno}`;
+}
+
+export type Pointer = bigint;
+
+const verifierLogBytes = 1 << 20;
+const mapFailed = 0xffff_ffff_ffff_ffffn;
+
+/** @throws Error if libbpf.so.1 is not installed. */
+function load() {
+  const libc = koffi.load("libc.so.6");
+  const libbpf = koffi.load("libbpf.so.1");
+  return {
+    close: libc.func("int close(int)"),
+    flock: libc.func("int flock(int, int)"),
+    mmap: libc.func("void *mmap(void *, size_t, int, int, int, int64_t)"),
+    socket: libc.func("int socket(int, int, int)"),
+    connect: libc.func("int connect(int, const void *, uint32_t)"),
+    getpeername: libc.func("int getpeername(int, void *, _Inout_ uint32_t *)"),
+    getsockopt: libc.func("int getsockopt(int, int, int, void *, _Inout_ uint32_t *)"),
+    setPrint: libbpf.func("void *libbpf_set_print(void *)"),
+    objectOpen: libbpf.func("void *bpf_object__open_file(const char *, const void *)"),
+    objectLoad: libbpf.func("int bpf_object__load(void *)"),
+    objectClose: libbpf.func("void bpf_object__close(void *)"),
+    findMap: libbpf.func("void *bpf_object__find_map_by_name(void *, const char *)"),
+    findProgram: libbpf.func("void *bpf_object__find_program_by_name(void *, const char *)"),
+    nextProgram: libbpf.func("void *bpf_object__next_program(void *, void *)"),
+    programFd: libbpf.func("int bpf_program__fd(void *)"),
+    programSetLog: libbpf.func("int bpf_program__set_log_buf(void *, void *, size_t)"),
+    mapFd: libbpf.func("int bpf_map__fd(void *)"),
+    mapSetMax: libbpf.func("int bpf_map__set_max_entries(void *, uint32_t)"),
+    mapSetPin: libbpf.func("int bpf_map__set_pin_path(void *, const char *)"),
+    linkCreate: libbpf.func("int bpf_link_create(int, int, int, const void *)"),
+    linkUpdate: libbpf.func("int bpf_link_update(int, int, const void *)"),
+    objPin: libbpf.func("int bpf_obj_pin(int, const char *)"),
+    objGet: libbpf.func("int bpf_obj_get(const char *)"),
+    objInfo: libbpf.func("int bpf_obj_get_info_by_fd(int, void *, _Inout_ uint32_t *)"),
+    mapCreate: libbpf.func("int bpf_map_create(int, const char *, uint32_t, uint32_t, uint32_t, const void *)"),
+    update: libbpf.func("int bpf_map_update_elem(int, const void *, const void *, uint64_t)"),
+    lookup: libbpf.func("int bpf_map_lookup_elem(int, const void *, void *)"),
+    remove: libbpf.func("int bpf_map_delete_elem(int, const void *)"),
+    nextKey: libbpf.func("int bpf_map_get_next_key(int, const void *, void *)"),
+    lookupBatch: libbpf.func(
+      "int bpf_map_lookup_batch(int, const void *, void *, void *, void *, _Inout_ uint32_t *, const void *)",
+    ),
+    testRun: libbpf.func("int bpf_prog_test_run_opts(int, void *)"),
+  };
+}
+
+let loaded: ReturnType<typeof load> | undefined;
+
+function calls(): ReturnType<typeof load> {
+  if (loaded === undefined) {
+    loaded = load();
+    // Else libbpf writes its warnings to stderr.
+    loaded.setPrint(null);
+  }
+  return loaded;
+}
+
+/** Whether the libraries are there; the reason if not. */
+export function libbpfMissing(): string | undefined {
+  try {
+    calls();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+// libbpf returns -errno.
+function check(result: number, doing: string): number {
+  if (result < 0) throw new KernelError(-result, doing);
+  return result;
+}
+
+export interface LoadedObject extends Disposable {
+  mapFd(name: string): number;
+  programFd(name: string): number;
+}
+
+export interface MapSettings {
+  readonly max?: number;
+  readonly pin?: string;
+}
+
+/**
+ * Opens an object, applies settings to its maps (a pin that exists is reused; another layout there is refused by libbpf) and
+ * loads it. @throws VerifierError with the verifier's log, or KernelError.
+ */
+export function loadObject(path: string, maps: Readonly<Record<string, MapSettings>>): LoadedObject {
+  const c = calls();
+  koffi.errno(0);
+  const object: Pointer | null = c.objectOpen(path, null);
+  if (object === null) throw new KernelError(koffi.errno(), `open the BPF object ${path}`);
+  const log: Pointer = koffi.alloc("char", verifierLogBytes);
+  try {
+    new Uint8Array(koffi.view(log, 1))[0] = 0;
+    for (let program = c.nextProgram(object, null); program !== null; program = c.nextProgram(object, program)) {
+      c.programSetLog(program, log, verifierLogBytes);
+    }
+    for (const [name, { max, pin }] of Object.entries(maps)) {
+      const map: Pointer | null = c.findMap(object, name);
+      if (map === null) throw new KernelError(errnos.ENOENT, `find the map ${name} in ${path}`);
+      if (max !== undefined) check(c.mapSetMax(map, max), `size the map ${name}`);
+      if (pin !== undefined) check(c.mapSetPin(map, pin), `pin the map ${name} at ${pin}`);
+    }
+    const result = c.objectLoad(object);
+    if (result < 0) throw new VerifierError(-result, path, koffi.decode(log, "char", -1));
+  } catch (error) {
+    c.objectClose(object);
+    throw error;
+  } finally {
+    koffi.free(log);
+  }
+  return {
+    mapFd: (name) => check(c.mapFd(c.findMap(object, name)), `find the map ${name}`),
+    programFd: (name) => check(c.programFd(c.findProgram(object, name)), `find the program ${name}`),
+    [Symbol.dispose]: () => c.objectClose(object),
+  };
+}
+
+/** An object that the kernel did not take. `log` is empty unless the verifier refused a program. */
+export class VerifierError extends KernelError {
+  readonly log: string;
+
+  constructor(errno: number, path: string, log: string) {
+    super(errno, `load the BPF object ${path}`);
+    this.name = "VerifierError";
+    this.log = log;
+  }
+}
+
+export function closeFd(fd: number): void {
+  calls().close(fd);
+}
+
+/** Undefined if there is no such pin. */
+export function getPinned(path: string): number | undefined {
+  const fd: number = calls().objGet(path);
+  if (fd === -errnos.ENOENT) return undefined;
+  return check(fd, `open the pin ${path}`);
+}
+
+export function pin(fd: number, path: string): void {
+  check(calls().objPin(fd, path), `pin at ${path}`);
+}
+
+/** Fd of a link of the program to the cgroup. */
+export function createLink(programFd: number, cgroupFd: number, attachType: number): number {
+  return check(calls().linkCreate(programFd, cgroupFd, attachType, null), "attach a program to the cgroup");
+}
+
+export function updateLink(linkFd: number, programFd: number): void {
+  check(calls().linkUpdate(linkFd, programFd, null), "replace the program of a link");
+}
+
+/** Id of the cgroup that a link is attached to; 0n if that is gone. */
+export function linkCgroupId(linkFd: number): bigint {
+  const info = new DataView(new ArrayBuffer(64));
+  check(calls().objInfo(linkFd, new Uint8Array(info.buffer), [64]), "read a link");
+  // struct bpf_link_info: type, id, prog_id, then { u64 cgroup_id, u32 attach_type } aligned to 8.
+  return info.getBigUint64(16, true);
+}
+
+/** Most entries of a map. */
+export function mapMaxEntries(fd: number): number {
+  const info = new DataView(new ArrayBuffer(96));
+  check(calls().objInfo(fd, new Uint8Array(info.buffer), [96]), "read a map");
+  // struct bpf_map_info: type, id, key_size, value_size, max_entries.
+  return info.getUint32(16, true);
+}
+
+/** The values of an array map as memory. It stays mapped until the process ends: nothing may hold a view of unmapped memory. */
+export function mapMemory(fd: number, byteLength: number, isWritable: boolean): ArrayBuffer {
+  const protection = isWritable ? 3 : 1;
+  const shared = 1;
+  const address: Pointer = calls().mmap(null, byteLength, protection, shared, fd, 0);
+  if (address === mapFailed) throw new KernelError(koffi.errno(), `map ${byteLength} bytes of a BPF array`);
+  return koffi.view(address, byteLength);
+}
+
+/** 0, or the errno. `flags`: BPF_ANY 0, BPF_NOEXIST 1. */
+export function updateElement(fd: number, key: Uint8Array, value: Uint8Array, flags: 0 | 1): number {
+  return -calls().update(fd, key, value, flags);
+}
+
+/** 0, or the errno. */
+export function removeElement(fd: number, key: Uint8Array): number {
+  return -calls().remove(fd, key);
+}
+
+/** False if there is no such element. */
+export function lookupElement(fd: number, key: Uint8Array, value: Uint8Array): boolean {
+  return calls().lookup(fd, key, value) === 0;
+}
+
+/** All elements of a map with 4-byte values. A hash map is read in batches, an LPM map key by key. */
+export function allElements(fd: number, keyBytes: number, isHash: boolean): { keys: Uint8Array; indices: Uint32Array } {
+  return isHash ? readBatches(fd, keyBytes) : readKeys(fd, keyBytes);
+}
+
+const batchMax = 16_384;
+
+function readBatches(fd: number, keyBytes: number): { keys: Uint8Array; indices: Uint32Array } {
+  const keys: Uint8Array[] = [];
+  const values: Uint32Array[] = [];
+  let position: Uint8Array | null = null;
+  for (;;) {
+    const next = new Uint8Array(8);
+    const batchKeys = new Uint8Array(batchMax * keyBytes);
+    const batchValues = new Uint32Array(batchMax);
+    const count = [batchMax];
+    const result: number = calls().lookupBatch(fd, position, next, batchKeys, batchValues, count, null);
+    if (result < 0 && result !== -errnos.ENOENT) throw new KernelError(-result, "read the elements of a map");
+    const read = count[0] ?? 0;
+    keys.push(batchKeys.subarray(0, read * keyBytes));
+    values.push(batchValues.subarray(0, read));
+    if (result === -errnos.ENOENT)
+      return { keys: joinBytes(keys), indices: Uint32Array.from(values.flatMap((v) => [...v])) };
+    position = next;
+  }
+}
+
+function readKeys(fd: number, keyBytes: number): { keys: Uint8Array; indices: Uint32Array } {
+  const keys: Uint8Array[] = [];
+  const indices: number[] = [];
+  const value = new Uint32Array(1);
+  let last: Uint8Array | null = null;
+  for (;;) {
+    const key = new Uint8Array(keyBytes);
+    if (calls().nextKey(fd, last, key) !== 0) return { keys: joinBytes(keys), indices: Uint32Array.from(indices) };
+    if (lookupElement(fd, key, new Uint8Array(value.buffer))) {
+      keys.push(key);
+      indices.push(value[0] ?? 0);
+    }
+    last = key;
+  }
+}
+
+function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** Fd of an array map of one 4-byte value: the inner map of `graces`. */
+export function createInnerMap(): number {
+  const arrayType = 2;
+  return check(calls().mapCreate(arrayType, "weft_grace", 4, 4, 1, null), "make a map");
+}
+
+/** Resolves after the update: for a map of maps the kernel waits for every running program first (6-10 ms). */
+export function updateElementAsync(fd: number, key: Uint8Array, value: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    calls().update.async(fd, key, value, 0, (error: unknown, result: number) => {
+      if (error !== null && error !== undefined) reject(new Error("a call of libbpf failed", { cause: error }));
+      else if (result < 0) reject(new KernelError(-result, "wait for running programs"));
+      else resolve();
+    });
+  });
+}
+
+/** False if another process holds the lock. The lock ends with the process or `closeFd`. */
+export function tryLock(fd: number): boolean {
+  const exclusiveNonBlocking = 2 | 4;
+  if (calls().flock(fd, exclusiveNonBlocking) === 0) return true;
+  if (koffi.errno() === errnos.EAGAIN) return false;
+  throw new KernelError(koffi.errno(), "lock a folder");
+}
+
+/** Where a UDP socket is connected to after connect() to an IPv4 address: 4 bytes and a port. Sends no packet. */
+export function connectUdp(address: Uint8Array, port: number): { readonly address: Uint8Array; readonly port: number } {
+  const c = calls();
+  const inet = 2;
+  const datagramCloseOnExec = 2 | 0x80000;
+  const fd: number = c.socket(inet, datagramCloseOnExec, 0);
+  if (fd < 0) throw new KernelError(koffi.errno(), "make a socket");
+  try {
+    const to = new Uint8Array(16);
+    to[0] = inet;
+    to[2] = port >> 8;
+    to[3] = port & 255;
+    to.set(address, 4);
+    if (c.connect(fd, to, to.length) < 0) throw new KernelError(koffi.errno(), "connect the probe");
+    const peer = new Uint8Array(16);
+    if (c.getpeername(fd, peer, [16]) < 0) throw new KernelError(koffi.errno(), "read the peer of the probe");
+    return { address: peer.slice(4, 8), port: ((peer[2] ?? 0) << 8) | (peer[3] ?? 0) };
+  } finally {
+    c.close(fd);
+  }
+}
+
+/** SO_NETNS_COOKIE of this process; 0n where the kernel has none. */
+export function netnsCookie(): bigint {
+  const c = calls();
+  const fd: number = c.socket(2, 2 | 0x80000, 0);
+  if (fd < 0) throw new KernelError(koffi.errno(), "make a socket");
+  try {
+    const value = new Uint8Array(8);
+    const socketLevel = 1;
+    const netnsCookieOption = 71;
+    if (c.getsockopt(fd, socketLevel, netnsCookieOption, value, [8]) < 0) return 0n;
+    return new DataView(value.buffer).getBigUint64(0, true);
+  } finally {
+    c.close(fd);
+  }
+}

@@ -1,0 +1,118 @@
+/** Reads frontends back out of the mapped arrays, for adoption and for dumps. Pure. */
+import { prefixFromBytes, type Prefix } from "@weft/proto/address.ts";
+import type { Frontend, Target } from "../../plan/frontend.ts";
+import { readAddress } from "./address-codec.ts";
+import { elementKeyBytes, type Elements, type MappedArrays } from "./kernel-maps.ts";
+import {
+  actionCodes,
+  backendLayout,
+  descriptorLayout,
+  frontendKeyLayout,
+  kindCodes,
+  nameBytesMax,
+  nameLayout,
+  nameOfCode,
+  protocolCodes,
+  scopeCodes,
+} from "./layout.ts";
+import { StateTable } from "./state-table.ts";
+
+export class MapReader {
+  readonly #arrays: MappedArrays;
+  readonly #descriptors: DataView;
+  readonly #backends: Uint8Array;
+  readonly #backendView: DataView;
+  readonly #names: Uint8Array;
+  readonly #nameView: DataView;
+  readonly #decoder = new TextDecoder();
+  /** By base and count: frontends that share a range share the array. */
+  readonly #ranges = new Map<string, readonly Target[]>();
+
+  constructor(arrays: MappedArrays) {
+    this.#arrays = arrays;
+    this.#descriptors = new DataView(arrays.descriptors);
+    this.#backends = new Uint8Array(arrays.backends);
+    this.#backendView = new DataView(arrays.backends);
+    this.#names = new Uint8Array(arrays.names);
+    this.#nameView = new DataView(arrays.names);
+  }
+
+  /** What packets to these elements hit under `active`, in any order. */
+  frontends({ keys, indices }: Elements, active: bigint): Frontend[] {
+    const table = new StateTable(this.#arrays.states);
+    const found: Frontend[] = [];
+    for (let i = 0; i < indices.length; i++) {
+      const index = indices[i] ?? 0;
+      if (index >= table.size) continue;
+      const key = keys.subarray(i * elementKeyBytes.frontends, (i + 1) * elementKeyBytes.frontends);
+      const state = table.key(index);
+      if (key.some((byte, at) => byte !== state[at])) continue;
+      const frontend = this.frontend(key, table.chosen(index, active));
+      if (frontend !== undefined) found.push(frontend);
+    }
+    return found;
+  }
+
+  /** Undefined if the descriptor is absent or says nothing that we write. */
+  frontend(key: Uint8Array, descriptor: number): Frontend | undefined {
+    const at = descriptor * descriptorLayout.size;
+    if (descriptor === 0 || at >= this.#descriptors.byteLength) return undefined;
+    const protocol = nameOfCode(protocolCodes, key[frontendKeyLayout.protocol] ?? 0);
+    const scope = nameOfCode(scopeCodes, key[frontendKeyLayout.scope] ?? 0);
+    const action = nameOfCode(actionCodes, this.#descriptors.getUint8(at + descriptorLayout.action));
+    const kind = nameOfCode(kindCodes, this.#descriptors.getUint8(at + descriptorLayout.kind));
+    if (protocol === undefined || scope === undefined || action === undefined || kind === undefined) return undefined;
+    const { base, name } = this.pointers(descriptor);
+    const count = this.#descriptors.getUint32(at + descriptorLayout.backends_count, true);
+    const targets = this.#targets(base, count);
+    if (targets === undefined) return undefined;
+    return {
+      address: readAddress(key, frontendKeyLayout.address),
+      port: ((key[frontendKeyLayout.port] ?? 0) << 8) | (key[frontendKeyLayout.port + 1] ?? 0),
+      protocol,
+      scope,
+      kind,
+      servicePort: this.#name(name),
+      action,
+      targets,
+      affinitySeconds: this.#descriptors.getUint32(at + descriptorLayout.affinity_seconds, true),
+      sourceRanges: undefined,
+    };
+  }
+
+  pointers(descriptor: number): { readonly base: number; readonly name: number } {
+    const at = descriptor * descriptorLayout.size;
+    return {
+      base: this.#descriptors.getUint32(at + descriptorLayout.backends_base, true),
+      name: this.#descriptors.getUint32(at + descriptorLayout.name, true),
+    };
+  }
+
+  /** Of a state's key and its length in bits of 16 bytes. */
+  prefix(key: Uint8Array, length: number): Prefix {
+    const isMapped =
+      length >= 96 && key.subarray(0, 10).every((byte) => byte === 0) && key[10] === 255 && key[11] === 255;
+    return isMapped ? prefixFromBytes(key.subarray(12, 16), length - 96) : prefixFromBytes(key.subarray(0, 16), length);
+  }
+
+  #targets(base: number, count: number): readonly Target[] | undefined {
+    if ((base + count) * backendLayout.size > this.#backends.length) return undefined;
+    const key = `${base} ${count}`;
+    const known = this.#ranges.get(key);
+    if (known !== undefined) return known;
+    const targets: Target[] = [];
+    for (let at = base * backendLayout.size; targets.length < count; at += backendLayout.size) {
+      const address = readAddress(this.#backends, at + backendLayout.address);
+      targets.push({ address, port: this.#backendView.getUint16(at + backendLayout.port) });
+    }
+    this.#ranges.set(key, targets);
+    return targets;
+  }
+
+  #name(index: number): string {
+    const at = index * nameLayout.size;
+    if (index === 0 || at >= this.#names.length) return "";
+    const length = Math.min(this.#nameView.getUint16(at + nameLayout.length, true), nameBytesMax);
+    return this.#decoder.decode(this.#names.subarray(at + nameLayout.text, at + nameLayout.text + length));
+  }
+}

@@ -1,0 +1,55 @@
+/** How many entries each map has. Pure. */
+import { activationsMax, cidrsMax, descriptorsCeiling, firstFreeDescriptor } from "./layout.ts";
+
+/** What the flags of the agent allow to be held. `services` counts service ports. */
+export interface KernelLimits {
+  readonly frontends: number;
+  readonly backends: number;
+  readonly services: number;
+}
+
+export const defaultKernelLimits: KernelLimits = { frontends: 262_144, backends: 1_048_576, services: 65_536 };
+
+/** Most entries of each map, and how many of them only a quarantined service may take. */
+export interface MapSizes {
+  readonly frontends: number;
+  readonly addresses: number;
+  readonly cidrs: number;
+  readonly states: number;
+  readonly descriptors: number;
+  readonly backends: number;
+  readonly names: number;
+  readonly activations: number;
+  readonly reserve: { readonly descriptors: number; readonly backends: number };
+}
+
+// What the old and the new revision hold at once, until the grace is over: up to this much fits beside a full map.
+const transitMax = 65_536;
+
+/** @throws RangeError if a limit is out of range. */
+export function mapSizes(limits: KernelLimits): MapSizes {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Number.isInteger(value) || value < 1 || value > 4_194_304) {
+      throw new RangeError(`--${name}-max must be from 1 to 4194304, not ${value}`);
+    }
+  }
+  const withTransit = (limit: number): number => limit + reserveOf(limit) + Math.min(limit, transitMax);
+  const frontends = withTransit(limits.frontends);
+  const descriptors = Math.min(2 * frontends + firstFreeDescriptor, descriptorsCeiling);
+  const backends = withTransit(limits.backends);
+  return {
+    frontends,
+    addresses: frontends,
+    cidrs: cidrsMax,
+    states: 2 * frontends + cidrsMax,
+    descriptors,
+    backends,
+    names: withTransit(limits.services) + 1,
+    activations: activationsMax,
+    reserve: { descriptors: reserveOf(descriptors), backends: reserveOf(limits.backends) },
+  };
+}
+
+function reserveOf(limit: number): number {
+  return Math.ceil(limit / 100);
+}

@@ -1,0 +1,103 @@
+/** `KernelMaps` on real maps. */
+import path from "node:path";
+import {
+  allElements,
+  createInnerMap,
+  errnos,
+  getPinned,
+  KernelError,
+  mapMaxEntries,
+  mapMemory,
+  removeElement,
+  updateElement,
+  updateElementAsync,
+} from "./libbpf.ts";
+import type { LoadedObject } from "./libbpf.ts";
+import { elementKeyBytes, type ElementMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
+import { activationLayout, backendLayout, descriptorLayout, nameLayout, stateLayout } from "./layout.ts";
+import type { MapSizes } from "./map-sizes.ts";
+
+const entryBytes = {
+  states: stateLayout.size,
+  descriptors: descriptorLayout.size,
+  backends: backendLayout.size,
+  names: nameLayout.size,
+  active: 8,
+  activations: activationLayout.size,
+} as const;
+
+/** Of a loaded object, to write. */
+export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
+  const fds = {
+    frontends: object.mapFd("frontends"),
+    addresses: object.mapFd("addresses"),
+    cidrs: object.mapFd("cidrs"),
+  };
+  const gracesFd = object.mapFd("graces");
+  const inner = new Uint8Array(Uint32Array.of(createInnerMap()).buffer);
+  const zero = new Uint8Array(4);
+  const value = new Uint32Array(1);
+  const valueBytes = new Uint8Array(value.buffer);
+  return {
+    sizes,
+    arrays: mapArrays((name) => object.mapFd(name), { ...sizes, active: 1 }, true),
+    insert(map, key, index) {
+      value[0] = index;
+      const errno = updateElement(fds[map], key, valueBytes, 1);
+      if (errno !== errnos.EEXIST) return errno;
+      // Not of ours: we insert only what we know to be absent.
+      removeElement(fds[map], key);
+      return updateElement(fds[map], key, valueBytes, 1);
+    },
+    remove(map, key) {
+      const errno = removeElement(fds[map], key);
+      if (errno !== 0 && errno !== errnos.ENOENT) throw new KernelError(errno, `remove an element of ${map}`);
+    },
+    elements: (map) => allElements(fds[map], elementKeyBytes[map], map !== "cidrs"),
+    grace: () => updateElementAsync(gracesFd, zero, inner),
+  };
+}
+
+/** What a reader of pins needs. */
+export interface PinnedMaps {
+  readonly arrays: MappedArrays;
+  elements(map: ElementMap): Elements;
+}
+
+/** Of a folder of pins, to read. Undefined if one of the maps is missing. */
+export function openPinnedMaps(folder: string): PinnedMaps | undefined {
+  const fds = new Map<string, number>();
+  for (const name of [...Object.keys(entryBytes), "frontends", "addresses", "cidrs"]) {
+    const fd = getPinned(path.join(folder, name));
+    if (fd === undefined) return undefined;
+    fds.set(name, fd);
+  }
+  const fdOf = (name: string): number => fds.get(name) ?? -1;
+  const sizes = {
+    states: mapMaxEntries(fdOf("states")),
+    descriptors: mapMaxEntries(fdOf("descriptors")),
+    backends: mapMaxEntries(fdOf("backends")),
+    names: mapMaxEntries(fdOf("names")),
+    active: 1,
+    activations: mapMaxEntries(fdOf("activations")),
+  };
+  return {
+    arrays: mapArrays(fdOf, sizes, false),
+    elements: (map) => allElements(fdOf(map), elementKeyBytes[map], map !== "cidrs"),
+  };
+}
+
+type ArraySizes = Readonly<Record<keyof typeof entryBytes, number>>;
+
+function mapArrays(fdOf: (name: string) => number, sizes: ArraySizes, isWritable: boolean): MappedArrays {
+  const memory = (name: keyof typeof entryBytes): ArrayBuffer =>
+    mapMemory(fdOf(name), sizes[name] * entryBytes[name], isWritable);
+  return {
+    states: memory("states"),
+    descriptors: memory("descriptors"),
+    backends: memory("backends"),
+    names: memory("names"),
+    active: memory("active"),
+    activations: memory("activations"),
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * States: a key and two words, of which `active` chooses one (DESIGN 6.2, "Writing" and "Rollback"). Pure.
+ * Invariants: at most one word of a pair is above `active`; zero is never stored beside a word that a reader may take.
+ */
+import { descriptorBits, descriptorMask, stateLayout } from "./layout.ts";
+
+/** Stores one 64-bit word at once. Tests pass their own to look at every moment between two stores. */
+export type StoreWord = (words: BigInt64Array, index: number, value: bigint) => unknown;
+
+const wordsPerState = stateLayout.size / 8;
+const firstWord = stateLayout.word / 8;
+
+export class StateTable {
+  readonly size: number;
+  readonly words: BigInt64Array;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  protected readonly store: StoreWord;
+
+  constructor(states: ArrayBufferLike, store: StoreWord = Atomics.store) {
+    this.words = new BigInt64Array(states);
+    this.#bytes = new Uint8Array(states);
+    this.#view = new DataView(states);
+    this.size = Math.floor(states.byteLength / stateLayout.size);
+    this.store = store;
+  }
+
+  /** Gives a free index, which no reader can reach, to a key. Its element is inserted afterwards. */
+  claim(index: number, key: Uint8Array, length: number, sequence: bigint, descriptor: number): void {
+    this.clear(index);
+    this.#bytes.set(key, index * stateLayout.size + stateLayout.key);
+    this.#view.setUint32(index * stateLayout.size + stateLayout.length, length, true);
+    this.store(this.words, wordAt(index), word(sequence, descriptor));
+  }
+
+  /** Overwrites the word of this sequence if there is one, else the older one. */
+  stage(index: number, sequence: bigint, descriptor: number): void {
+    const at = wordAt(index);
+    const first = this.words[at] ?? 0n;
+    const second = this.words[at + 1] ?? 0n;
+    const isFirst =
+      first >> descriptorBits === sequence ? true : second >> descriptorBits === sequence ? false : first <= second;
+    this.store(this.words, isFirst ? at : at + 1, word(sequence, descriptor));
+  }
+
+  /** Takes back what is above `active`: copies the other word over it, or clears a state that was never active. */
+  rollback(index: number, active: bigint): void {
+    const at = wordAt(index);
+    const first = this.words[at] ?? 0n;
+    const second = this.words[at + 1] ?? 0n;
+    const isFirstPending = first >> descriptorBits > active;
+    const isSecondPending = second >> descriptorBits > active;
+    // Both: only if `active` was lost (a half-done cleanup). No program reads such maps.
+    if (isFirstPending && isSecondPending) this.clear(index);
+    else if (isFirstPending) this.store(this.words, at, second);
+    else if (isSecondPending) this.store(this.words, at + 1, first);
+  }
+
+  /** For a state that no reader can reach. The older word first: the other one must not be left alone with it. */
+  clear(index: number): void {
+    const at = wordAt(index);
+    const isFirstOlder = (this.words[at] ?? 0n) <= (this.words[at + 1] ?? 0n);
+    this.store(this.words, isFirstOlder ? at : at + 1, 0n);
+    this.store(this.words, isFirstOlder ? at + 1 : at, 0n);
+  }
+
+  isClear(index: number): boolean {
+    return this.words[wordAt(index)] === 0n && this.words[wordAt(index) + 1] === 0n;
+  }
+
+  /** The descriptor a reader takes now; 0: absent. */
+  chosen(index: number, active: bigint): number {
+    const first = this.words[wordAt(index)] ?? 0n;
+    const second = this.words[wordAt(index) + 1] ?? 0n;
+    const newer = first > second ? first : second;
+    const older = first > second ? second : first;
+    return Number((newer >> descriptorBits <= active ? newer : older) & descriptorMask);
+  }
+
+  /** A view, 20 bytes. */
+  key(index: number): Uint8Array {
+    return this.#bytes.subarray(index * stateLayout.size, index * stateLayout.size + stateLayout.length);
+  }
+
+  length(index: number): number {
+    return this.#view.getUint32(index * stateLayout.size + stateLayout.length, true);
+  }
+}
+
+function wordAt(index: number): number {
+  return index * wordsPerState + firstWord;
+}
+
+function word(sequence: bigint, descriptor: number): bigint {
+  return (sequence << descriptorBits) | BigInt(descriptor);
+}
