@@ -117,25 +117,32 @@ export function describeDataplane(subject: ConformanceSubject): void {
     it("is seen at a whole revision at every moment", async () => {
       await using dataplane = await open();
       const plansAt = (at: number): ServicePlan[] =>
-        ["172.30.0.1", "172.30.0.2", "fd00::3"].map((address, i) =>
-          service(`a/s${i}`, address, i === 2 ? [target(`fd00:1::${at}`, 80)] : targets(`10.${i}.${at}`, 1 + (at % 3))),
+        ["172.30.0.1", "172.30.0.2", "fd00::3"].map((clusterIp, i) =>
+          service(
+            `a/s${i}`,
+            clusterIp,
+            i === 2 ? [target(`fd00:1::${at}`, 80)] : targets(`10.${i}.${at}`, 1 + (at % 3)),
+          ),
         );
       const whole = new Set<string>();
       for (let at = 1; at <= 30; at++) whole.add(served(...plansAt(at)).join("\n"));
       await dataplane.apply(round(1, plansAt(1)), ignore);
-      let isApplying = true;
+      const applied = new AbortController();
       const torn: string[] = [];
       const watch = async (): Promise<void> => {
-        while (isApplying) {
+        while (!applied.signal.aborted) {
           const seen = dumped(dataplane).join("\n");
           if (!whole.has(seen)) torn.push(seen);
           await sleep(0);
         }
       };
       const watching = watch();
-      for (let at = 2; at <= 30; at++) await dataplane.apply(round(at, plansAt(at)), ignore);
-      isApplying = false;
-      await watching;
+      try {
+        for (let at = 2; at <= 30; at++) await dataplane.apply(round(at, plansAt(at)), ignore);
+      } finally {
+        applied.abort();
+        await watching;
+      }
       assert.deepEqual(torn, []);
     });
 

@@ -16,7 +16,7 @@ export class ClaimBoard<T extends { readonly key: string; readonly service: stri
   add(claim: T, affected: Set<string>): void {
     const others = this.#claimants(claim.key);
     for (const other of others) affected.add(other.service);
-    this.#claims.set(claim.key, others.length === 0 ? claim : [...others, claim].sort(this.#order));
+    this.#claims.set(claim.key, others.length === 0 ? claim : [...others, claim].toSorted(this.#order));
   }
 
   /** The same for a claim that was added before. */

@@ -85,7 +85,7 @@ export function naivePlan(
     }
     return 0;
   });
-  return { lines: lines.map(({ line }) => line), refusals: [...refusals].sort() };
+  return { lines: lines.map(({ line }) => line), refusals: [...refusals].toSorted() };
 }
 
 function isBefore(a: Wish, b: Wish): boolean {
@@ -133,7 +133,7 @@ function decide(
   } else {
     chosen = all.filter(isTerminating);
   }
-  const texts = [...new Set(chosen.map(({ text }) => text))].sort();
+  const texts = [...new Set(chosen.map(({ text }) => text))].toSorted();
   if (texts.length > 0) return { action: "forward", chosen: texts };
   return { action: all.some((one) => isReady(one) || isTerminating(one)) ? "drop" : "reject", chosen: [] };
 }

@@ -11,7 +11,7 @@ export function planLine(of: Frontend): string {
 export function planLines(frontends: Iterable<Frontend>): string[] {
   // Frontends of one service port share their targets; printing them once is most of the time saved on a large node.
   const printed = new Map<readonly Target[], readonly string[]>();
-  return [...frontends].sort(compareFrontends).map((frontend) => {
+  return [...frontends].toSorted(compareFrontends).map((frontend) => {
     const backends = printed.get(frontend.targets) ?? printTargets(frontend.targets);
     printed.set(frontend.targets, backends);
     return lineOf(frontend, backends);
@@ -28,7 +28,7 @@ export function compareFrontends(a: Frontend, b: Frontend): number {
 }
 
 function printTargets(targets: readonly Target[]): readonly string[] {
-  return targets.map(({ address, port }) => printSocketAddress(address, port)).sort(compareText);
+  return targets.map(({ address, port }) => printSocketAddress(address, port)).toSorted(compareText);
 }
 
 function lineOf(of: Frontend, backends: readonly string[]): string {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describedAddress, describedBackend, describedService } from "./described-cluster.ts";
 import type { DescribedBackend, DescribedService } from "./described-cluster.ts";
 import { naivePlan, type DescribedNode } from "./naive-plan.ts";
@@ -95,7 +95,7 @@ it("plans any cluster as the naive planner does", () => {
           const [, address = "", port = "", by = ""] = / (\S+) port (\d+)\/(\w+) of /.exec(reason) ?? [];
           return `${of} ${address}|${port}|${by}`;
         });
-      assert.deepEqual([...new Set(refused)].sort(), expected.refusals);
+      assert.deepEqual([...new Set(refused)].toSorted(), expected.refusals);
     }),
     { numRuns: 1_500 },
   );
@@ -152,7 +152,7 @@ it("after any changes holds what a plan from nothing gives", () => {
         const byName = (plans: Iterable<ServicePlan>): ServicePlan[] =>
           [...plans]
             .filter(({ frontends, rejectAddresses }) => frontends.length + rejectAddresses.length > 0)
-            .sort((a, b) => (a.service < b.service ? -1 : 1));
+            .toSorted((a, b) => (a.service < b.service ? -1 : 1));
         assert.deepEqual(byName(held.values()), byName(whole.plans));
         assert.deepEqual(outputs.at(-1)?.notices, whole.notices);
         const frontends = [...held.values()].flatMap((plan) => plan.frontends);

@@ -187,7 +187,7 @@ describe("what is planned again", () => {
     planner.replanAll();
     return { cluster, planner };
   };
-  const services = ({ plans }: PlanOutput): string[] => plans.map(({ service }) => service).sort();
+  const services = ({ plans }: PlanOutput): string[] => plans.map(({ service }) => service).toSorted();
 
   it("an endpoint change: its service only", () => {
     const { cluster, planner } = start();

@@ -148,7 +148,7 @@ export class NodePlanner {
   }
 
   #allNotices(): readonly PlanNotice[] {
-    this.#sortedNotices ??= [...this.#notices.values()].flat().sort(compareNotices);
+    this.#sortedNotices ??= [...this.#notices.values()].flat().toSorted(compareNotices);
     return this.#sortedNotices;
   }
 

@@ -374,7 +374,7 @@ function frontendsOf(given: Omit<Case, "rule" | "is" | "plan">): readonly Fronte
     given.nodePortAddresses?.map(describedAddress) ?? addresses,
   );
   const { plans } = planOnce(planInput([describedService(service)], backends), node);
-  return plans.flatMap(({ frontends }) => frontends).sort(compareFrontends);
+  return plans.flatMap(({ frontends }) => frontends).toSorted(compareFrontends);
 }
 
 function print(of: Frontend): string {

@@ -103,7 +103,7 @@ export class FaultyDataplane implements Dataplane {
     this.#wanted = wanted;
     for (const plan of services) this.#given.set(plan.service, plan);
     const others = result.failures.filter(({ service }) => !wanted.has(service));
-    return { ...result, failures: [...others, ...failures].sort((a, b) => compareText(a.service, b.service)) };
+    return { ...result, failures: [...others, ...failures].toSorted((a, b) => compareText(a.service, b.service)) };
   }
 
   #failure(service: string): DataplaneFailure {

@@ -67,7 +67,7 @@ export function admit(
   return {
     held: new Map([...admitted, ...kept]),
     refused: new Map(waiting.map((plan) => [plan.service, plan])),
-    failures: [...failures.values()].sort((a, b) => compareText(a.service, b.service)),
+    failures: [...failures.values()].toSorted((a, b) => compareText(a.service, b.service)),
     used,
   };
 }
@@ -99,7 +99,7 @@ function smallestGrowthFirst(plans: ServicePlan[], heldBefore: (service: string)
   const growths = new Map(
     plans.map((plan) => [plan, sizesOf(plan).backends - sizesOf(heldBefore(plan.service)).backends] as const),
   );
-  return plans.sort((a, b) => (growths.get(a) ?? 0) - (growths.get(b) ?? 0));
+  return plans.toSorted((a, b) => (growths.get(a) ?? 0) - (growths.get(b) ?? 0));
 }
 
 function capacityFailure(service: string, full: readonly (keyof Sizes)[], after: Sizes, max: Sizes): DataplaneFailure {
