@@ -19,11 +19,15 @@ export function cleanupPinned({ bpffs, cgroup }: CleanupOptions): string[] {
         remedy: "name the folder that the agent was given",
       });
     }
-    using _lock = lockPinFolder(bpffs);
-    const folders = fs.readdirSync(bpffs).filter(isOurs).sort();
-    const isLinks = (name: string): boolean => name.endsWith(linksFolder);
-    for (const name of [...folders.filter(isLinks), ...folders.filter((other) => !isLinks(other))]) {
-      removed.push(...removeFolder(bpffs, name));
+    const lock = lockPinFolder(bpffs);
+    try {
+      const folders = fs.readdirSync(bpffs).filter(isOurs).toSorted();
+      const isLinks = (name: string): boolean => name === linksFolder;
+      for (const name of [...folders.filter(isLinks), ...folders.filter((other) => !isLinks(other))]) {
+        removed.push(...removeFolder(bpffs, name));
+      }
+    } finally {
+      lock[Symbol.dispose]();
     }
   }
   if (cgroup !== undefined && fs.existsSync(cgroup)) removed.push(...removeProbes(cgroup));

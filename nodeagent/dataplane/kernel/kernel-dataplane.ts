@@ -185,6 +185,11 @@ export class KernelDataplane implements Dataplane {
   }
 }
 
+/** Not open yet: that is the first call on every dataplane. */
+export function openKernelDataplane(options: KernelDataplaneOptions): KernelDataplane {
+  return new KernelDataplane(options);
+}
+
 function readCidrs({ maps }: PinnedState): Prefix[] {
   const reader = new MapReader(maps.arrays);
   const { keys, indices } = maps.elements("cidrs");

@@ -134,11 +134,11 @@ export function loadObject(path: string, maps: Readonly<Record<string, MapSettin
     for (let program = c.nextProgram(object, null); program !== null; program = c.nextProgram(object, program)) {
       c.programSetLog(program, log, verifierLogBytes);
     }
-    for (const [name, { max, pin }] of Object.entries(maps)) {
+    for (const [name, { max, pin: at }] of Object.entries(maps)) {
       const map: Pointer | null = c.findMap(object, name);
       if (map === null) throw new KernelError(errnos.ENOENT, `find the map ${name} in ${path}`);
       if (max !== undefined) check(c.mapSetMax(map, max), `size the map ${name}`);
-      if (pin !== undefined) check(c.mapSetPin(map, pin), `pin the map ${name} at ${pin}`);
+      if (at !== undefined) check(c.mapSetPin(map, at), `pin the map ${name} at ${at}`);
     }
     const result = c.objectLoad(object);
     if (result < 0) throw new VerifierError(-result, path, koffi.decode(log, "char", -1));

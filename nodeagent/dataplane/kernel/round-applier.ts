@@ -109,7 +109,7 @@ export class RoundApplier {
       this.#activate(next, cursor, () => undefined);
       decision = next;
     }
-    const failures = [...decision.failures.values()].sort((a, b) => (a.service < b.service ? -1 : 1));
+    const failures = [...decision.failures.values()].toSorted((a, b) => (a.service < b.service ? -1 : 1));
     return { failures, stageUs };
   }
 
@@ -185,22 +185,21 @@ export class RoundApplier {
 
   #releaseSoon(): void {
     if (this.#releasing !== undefined || !this.#writer.hasRetired || this.#releaseError !== undefined) return;
-    this.#releasing = this.#release().then(
-      () => {
-        this.#releasing = undefined;
-      },
-      (error: unknown) => {
-        this.#releasing = undefined;
-        this.#releaseError = error;
-      },
-    );
+    this.#releasing = this.#release();
   }
 
+  // Never rejects: a failed grace is reported by the next one that waits for room.
   async #release(): Promise<void> {
-    while (this.#writer.hasRetired) {
-      const retired = this.#writer.collectRetired();
-      await this.#maps.grace();
-      this.#writer.release(retired);
+    try {
+      while (this.#writer.hasRetired) {
+        const retired = this.#writer.collectRetired();
+        await this.#maps.grace();
+        this.#writer.release(retired);
+      }
+    } catch (error) {
+      this.#releaseError = error;
+    } finally {
+      this.#releasing = undefined;
     }
   }
 
