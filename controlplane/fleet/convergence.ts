@@ -15,6 +15,8 @@ const percents = [50, 90, 99, 100] as const;
 export interface Converged {
   readonly revision: Revision;
   readonly percent: (typeof percents)[number];
+  /** Unix microseconds. */
+  readonly committedAtUs: number;
   readonly elapsedUs: number;
   /** Nodes that were connected at the commit. */
   readonly nodes: number;
@@ -85,8 +87,8 @@ export class Convergence {
       for (; followed.next < percents.length; followed.next++) {
         const percent = percents[followed.next] ?? 100;
         if (followed.have * 100 < percent * followed.nodes) break;
-        const { revision, nodes } = followed;
-        converged.push({ revision, percent, elapsedUs: nowUs - followed.committedAtUs, nodes });
+        const { revision, nodes, committedAtUs } = followed;
+        converged.push({ revision, percent, committedAtUs, elapsedUs: nowUs - committedAtUs, nodes });
       }
     }
     return converged;

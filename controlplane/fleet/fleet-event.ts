@@ -4,6 +4,7 @@ import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Commit } from "../catalog/resource.ts";
 import type { Converged } from "./convergence.ts";
 import type { FleetNode } from "./fleet-node.ts";
+import type { WaitAnswer } from "./waits.ts";
 
 export type FleetEvent =
   /** `bytes`: size of its delta. `services`: names of services touched, sorted, at most 16. */
@@ -21,10 +22,15 @@ export type FleetEvent =
       readonly ack: Ack;
       readonly isNew: boolean;
       readonly commitToAckUs: number | undefined;
+      readonly nowUs: number;
     }
   | { readonly kind: "converged"; readonly converged: Converged }
   | { readonly kind: "epoch"; readonly epoch: Epoch }
-  /** Something that the status shows, or that waits look at, changed. */
+  /** Something else that the status shows, or that waits look at, changed. */
   | { readonly kind: "status" }
+  | { readonly kind: "connected"; readonly node: FleetNode; readonly nowUs: number }
+  | { readonly kind: "disconnected"; readonly node: FleetNode; readonly reason: string; readonly nowUs: number }
   /** A wait began. */
-  | { readonly kind: "waits" };
+  | { readonly kind: "asked" }
+  /** A wait ended with an answer. */
+  | { readonly kind: "answered"; readonly outcome: WaitAnswer["outcome"] };

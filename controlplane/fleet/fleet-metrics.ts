@@ -8,7 +8,6 @@ import { categoryNames } from "./missing-reason.ts";
 const deltaBytesBuckets = [64, 128, 256, 512, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 16_777_216];
 
 export function addFleetMetrics(metrics: Metrics, fleet: Fleet): void {
-  const commits = metrics.counter({ name: "weft_controlplane_commits_total", help: "Revisions committed." });
   const puts = metrics.counter({
     name: "weft_controlplane_resources_put_total",
     help: "Resources added or changed by commits.",
@@ -43,9 +42,17 @@ export function addFleetMetrics(metrics: Metrics, fleet: Fleet): void {
     ["percent"],
     latencyBuckets,
   );
+  const waits = metrics.counterWith(
+    {
+      name: "weft_controlplane_waits_ended_total",
+      help: "Waits that were answered, by outcome: done, timeout, epoch-ended.",
+    },
+    ["outcome"],
+  );
+  for (const outcome of ["done", "timeout", "epoch-ended"]) waits.with(outcome);
   fleet.subscribe((event) => {
-    if (event.kind === "commit") {
-      commits.inc();
+    if (event.kind === "answered") waits.with(event.outcome).inc();
+    else if (event.kind === "commit") {
       puts.inc(event.commit.puts.length);
       removals.inc(event.commit.removals.length);
       bytes.observe(event.bytes);

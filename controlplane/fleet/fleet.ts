@@ -15,7 +15,7 @@ import { NodeTable } from "./node-table.ts";
 import { ServiceChanges } from "./service-changes.ts";
 import { Tally } from "./tally.ts";
 import { Waits } from "./waits.ts";
-import type { WaitAsked, WaitContext } from "./waits.ts";
+import type { WaitAnswer, WaitAsked, WaitContext } from "./waits.ts";
 
 /** Services that a commit event names. */
 const servicesNamedMax = 16;
@@ -68,8 +68,13 @@ export class Fleet implements FleetObserver {
   /** @returns Ends the wait without an answer; undefined if there are too many. */
   wait(asked: WaitAsked, nowMs: number): (() => void) | undefined {
     this.#nowMs = nowMs;
-    const cancel = this.#waits.start(asked, this.#context(), nowMs);
-    this.#emit({ kind: "waits" });
+    const ended = (answer: WaitAnswer): void => {
+      asked.listener.ended(answer);
+      this.#emit({ kind: "answered", outcome: answer.outcome });
+    };
+    const listener = { noted: asked.listener.noted, ended };
+    const cancel = this.#waits.start({ ...asked, listener }, this.#context(), nowMs);
+    this.#emit({ kind: "asked" });
     return cancel;
   }
 
@@ -114,7 +119,8 @@ export class Fleet implements FleetObserver {
     const node = this.table.getOrAdd(connection.node);
     node.connected(connection, nowUs / 1_000);
     this.table.convergence.connected(node.slot);
-    this.#nodesChanged();
+    this.#tally = undefined;
+    this.#emit({ kind: "connected", node, nowUs });
   }
 
   sent(node: string, revision: Revision): void {
@@ -140,7 +146,7 @@ export class Fleet implements FleetObserver {
     if (isNew) this.#nodesChanged();
     const committedAtUs = hasAdvanced ? convergence.committedAtUs(node.applied) : undefined;
     const commitToAckUs = committedAtUs === undefined ? undefined : nowUs - committedAtUs;
-    this.#emit({ kind: "ack", node, ack, isNew, commitToAckUs });
+    this.#emit({ kind: "ack", node, ack, isNew, commitToAckUs, nowUs });
     for (const each of converged) this.#emit({ kind: "converged", converged: each });
   }
 
@@ -150,7 +156,8 @@ export class Fleet implements FleetObserver {
     if (node?.stream.kind !== "open" || node.stream.instance !== instance) return;
     node.disconnected(reason, nowUs / 1_000);
     this.table.convergence.disconnected(node.slot);
-    this.#nodesChanged();
+    this.#tally = undefined;
+    this.#emit({ kind: "disconnected", node, reason, nowUs });
   }
 
   #context(): WaitContext {

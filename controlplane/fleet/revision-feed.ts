@@ -70,7 +70,10 @@ function messageOf(event: FleetEvent): WatchRevisionsResponse | undefined {
     }
     case "epoch":
     case "status":
-    case "waits":
+    case "connected":
+    case "disconnected":
+    case "asked":
+    case "answered":
       return undefined;
   }
 }

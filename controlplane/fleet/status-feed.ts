@@ -19,7 +19,8 @@ export class StatusFeed {
     this.#fleet = fleet;
     fleet.subscribe((event) => {
       // Round-trips and times of heartbeats travel with the next change.
-      if (event.kind === "waits" || event.kind === "converged" || (event.kind === "ack" && !event.isNew)) return;
+      if (event.kind === "asked" || event.kind === "answered" || event.kind === "converged") return;
+      if (event.kind === "ack" && !event.isNew) return;
       this.#version++;
       this.#schedule();
     });

@@ -1,0 +1,144 @@
+/** `weft-controlplane`: flags in, sources, streams, fleet and HTTP out. */
+import { randomBytes } from "node:crypto";
+import { parsePrefix } from "@weft/proto/address.ts";
+import type { Prefix } from "@weft/proto/address.ts";
+import { listenGrpc } from "@weft/proto/grpc/listener.ts";
+import { defineCommand } from "@weft/proto/program/command.ts";
+import type { ExitCode } from "@weft/proto/program/exit.ts";
+import { exitCodes } from "@weft/proto/program/exit.ts";
+import { listOf, single, text } from "@weft/proto/program/flags.ts";
+import type { Parsed, Values } from "@weft/proto/program/flags.ts";
+import { listenHttp } from "@weft/proto/program/http.ts";
+import { createLog, logFlags } from "@weft/proto/program/log.ts";
+import { answerNotRun, runMain } from "@weft/proto/program/main.ts";
+import { Metrics } from "@weft/proto/program/metrics.ts";
+import { parseCommand } from "@weft/proto/program/parse.ts";
+import { addProcessMetrics } from "@weft/proto/program/process-metrics.ts";
+import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
+import { checkServerTls, serverSecurity, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { version } from "@weft/proto/program/version.ts";
+import { callIdentifier } from "./fanout/call-identity.ts";
+import { addDiscoveryService } from "./fanout/discovery-service.ts";
+import { createGrpcServer } from "./fanout/grpc-server.ts";
+import { streamLimits } from "./fanout/stream-limits.ts";
+import { logFleet } from "./fleet/fleet-log.ts";
+import { runFleet } from "./fleet/fleet-loop.ts";
+import { addFleetMetrics } from "./fleet/fleet-metrics.ts";
+import { addFleetService } from "./fleet/fleet-service.ts";
+import { Fleet } from "./fleet/fleet.ts";
+import { controlPlaneRoutes } from "./http/routes.ts";
+import { MemoryLog } from "./log/memory-log.ts";
+import { checkManifestsFolder, refusalReporter } from "./manifests-folder.ts";
+import { Pipeline } from "./pipeline.ts";
+import { ManifestsSource } from "./source/manifests/manifests-source.ts";
+
+const command = defineCommand({
+  name: "weft-controlplane",
+  summary: "Watches Services and streams what every node needs to the agents.",
+  details: [
+    "Prints one line on stdout once both addresses are bound:",
+    "  ready grpc=HOST:PORT http=HOST:PORT",
+    "Logs go to stderr. HTTP serves /livez, /readyz (ready: the source is synced), /metrics and",
+    "/v1/wait?drained=IP:PORT&timeout=30s for preStop hooks.",
+  ].join("\n"),
+  flags: {
+    manifests: text({ value: "DIR", required: true, help: "Folder of manifests (YAML, JSON) to serve. Watched." }),
+    listen: single({
+      value: "HOST:PORT",
+      required: true,
+      parse: parseListenAddress,
+      help: "Address for agents and for the weft command (gRPC). Port 0: any free one.",
+    }),
+    http: single({
+      value: "HOST:PORT",
+      required: true,
+      parse: parseListenAddress,
+      help: "Address for probes, metrics and preStop hooks (HTTP without TLS). Port 0: any free one.",
+    }),
+    ...serverTlsFlags,
+    serviceCidr: listOf({
+      value: "CIDR",
+      isCommaSeparated: true,
+      parse: parseCidr,
+      help: "Range of ClusterIPs, beside those of ServiceCIDR objects.",
+    }),
+    ...logFlags,
+  },
+  examples: [
+    "weft-controlplane --manifests ./manifests --listen 127.0.0.1:7000 --http 127.0.0.1:7001 --insecure",
+    "weft-controlplane --manifests /etc/weft --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
+    "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt --service-cidr 10.96.0.0/12",
+  ],
+  check: (values) => checkServerTls(values),
+});
+
+runMain(command.name, async (signal) => {
+  const parsed = parseCommand(command, process.argv.slice(2), process.env);
+  return parsed.kind === "run" ? run(parsed.values, signal) : answerNotRun(command.name, parsed);
+});
+
+async function run(values: Values<typeof command.flags>, signal: AbortSignal): Promise<ExitCode> {
+  const security = serverSecurity(values);
+  const log = createLog(values);
+  const metrics = new Metrics();
+  addProcessMetrics(metrics, command.name);
+  await checkManifestsFolder(values.manifests);
+
+  const startedMs = Date.now();
+  const fleet = new Fleet(startedMs);
+  addFleetMetrics(metrics, fleet);
+  logFleet(fleet, log);
+  const pipeline = await Pipeline.open({
+    source: new ManifestsSource({ folder: values.manifests, onRefusals: refusalReporter(log, metrics) }),
+    history: new MemoryLog(startedMs, randomBytes(4).readUInt32BE()),
+    fleet,
+    log,
+    metrics,
+    version,
+    compiler: { serviceCidrs: values.serviceCidr },
+  });
+
+  const server = createGrpcServer(streamLimits);
+  const identify = callIdentifier(security);
+  addDiscoveryService(server, { fanout: pipeline.fanout, identify });
+  addFleetService(server, { fleet, state: pipeline, identify, log, signal });
+  await using grpc = await listenGrpc(server, values.listen, security, {
+    log,
+    signal,
+    refused: (reason) => pipeline.connectionRefused(reason),
+  });
+  const missing = (): readonly string[] => {
+    if (signal.aborted) return ["it shuts down"];
+    return pipeline.isReady ? [] : [`the source --manifests ${values.manifests} is not synced`];
+  };
+  await using http = await listenHttp(values.http, controlPlaneRoutes({ fleet, metrics, missing }), log);
+
+  process.stdout.write(`ready grpc=${grpc.address} http=${http.address}\n`);
+  log.info("control plane runs", { version, manifests: values.manifests, grpc: grpc.address, http: http.address });
+  await runAll([(stop) => pipeline.run(stop), (stop) => runFleet(fleet, stop)], signal);
+  log.info("control plane ends", { signal: signal.reason });
+  return exitCodes.ok;
+}
+
+// Until all have ended. If one rejects, the others are asked to end.
+async function runAll(parts: readonly ((signal: AbortSignal) => Promise<void>)[], signal: AbortSignal): Promise<void> {
+  const failed = new AbortController();
+  const stop = AbortSignal.any([signal, failed.signal]);
+  const ends = await Promise.allSettled(
+    parts.map(async (part) => {
+      try {
+        await part(stop);
+      } finally {
+        failed.abort();
+      }
+    }),
+  );
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
+}
+
+function parseCidr(given: string): Parsed<Prefix> {
+  const value = parsePrefix(given);
+  return value === undefined
+    ? { ok: false, problem: "give a CIDR such as 10.96.0.0/12 or fd00:96::/108" }
+    : { ok: true, value };
+}
