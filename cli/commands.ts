@@ -1,0 +1,182 @@
+/** What the `weft` command understands. Light: nothing here loads what a command needs to run. */
+import { parseCursor, revision, type Epoch, type Revision } from "@weft/proto/cursor.ts";
+import { parseSocketAddress, type Address } from "@weft/proto/address.ts";
+import { defineCommand, defineProgram } from "@weft/proto/program/command.ts";
+import {
+  amount,
+  boolean,
+  choice,
+  duration,
+  integer,
+  listOf,
+  single,
+  text,
+  type Parsed,
+  type Values,
+} from "@weft/proto/program/flags.ts";
+import { parseDialAddress } from "@weft/proto/program/socket-address.ts";
+import { checkClientTls, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
+
+/** A revision as it is typed: "42", or a printed cursor. */
+export interface AskedRevision {
+  /** Undefined: the current epoch. */
+  readonly epoch: Epoch | undefined;
+  readonly revision: Revision;
+}
+
+const controlplaneHelp = { value: "HOST:PORT", help: "Control plane to ask.", parse: parseDialAddress } as const;
+const remoteFlags = { controlplane: single({ ...controlplaneHelp, required: true }), ...clientTlsFlags } as const;
+
+const tableOrJson = choice({
+  short: "o",
+  choices: ["table", "json"],
+  default: "table",
+  help: "Form of the output; json is one object a line.",
+});
+
+const planFlags = {
+  manifests: text({
+    value: "DIR",
+    help: "Folder of manifests to plan from; its Node object gives the zone and the addresses.",
+  }),
+  controlplane: single(controlplaneHelp),
+  node: text({ value: "NAME", help: "Node to plan for.", required: true }),
+  ...clientTlsFlags,
+} as const;
+
+const plan = defineCommand({
+  name: "weft plan",
+  summary: "Print what a node should hold: one JSON line per frontend and scope.",
+  details:
+    "The lines are those of `weft-agent dump` of a converged node, for what its dataplane serves.\n" +
+    "Exit codes: 0; 2 if something was refused (named on stderr, the rest is answered); 1 if nothing can be answered.",
+  flags: planFlags,
+  examples: [
+    "weft plan --manifests ./manifests --node node-1",
+    "weft plan --controlplane 10.0.0.1:7000 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key --node node-1",
+  ],
+  check: (values) => {
+    const sources = [values.manifests, values.controlplane].filter((source) => source !== undefined);
+    if (sources.length === 0) return "nothing to plan from: give --manifests DIR or --controlplane HOST:PORT";
+    if (sources.length === 2) return "--manifests excludes --controlplane (and WEFT_CONTROLPLANE): give one of them";
+    return values.controlplane === undefined ? undefined : checkClientTls(values);
+  },
+});
+
+const statusFlags = {
+  ...remoteFlags,
+  output: tableOrJson,
+  watch: boolean({ help: "Go on: the state again whenever it changes." }),
+} as const;
+
+const status = defineCommand({
+  name: "weft status",
+  summary: "Show which node runs which revision, and what each could not do.",
+  flags: statusFlags,
+  examples: [
+    "weft status --controlplane 10.0.0.1:7000 --insecure",
+    "weft status -o json --watch --controlplane 10.0.0.1:7000 --insecure",
+  ],
+  check: (values) => checkClientTls(values),
+});
+
+const waitFlags = {
+  ...remoteFlags,
+  revision: single({
+    value: "[EPOCH.]N",
+    help: "Wait until this revision is live; one that does not exist yet is waited for.",
+    parse: parseRevision,
+  }),
+  drained: listOf({
+    value: "IP:PORT",
+    help: "Wait until no service can choose these backends.",
+    parse: parseBackend,
+    isVariadic: true,
+    isCommaSeparated: true,
+  }),
+  quorum: amount({
+    help: "How many nodes are enough; a share is rounded up.",
+    minCount: 1,
+    minPercent: 1,
+    default: { kind: "percent", percent: 100 },
+  }),
+  timeout: duration({ help: "Longest wait.", minMs: 1, default: 30_000 }),
+  output: choice({ short: "o", choices: ["text", "json"], default: "text", help: "Form of the result." }),
+} as const;
+
+const wait = defineCommand({
+  name: "weft wait",
+  summary: "Wait until nodes run a revision, or until none of them can choose a backend any more.",
+  details: "Notes come on stderr at once. Exit codes: 0 done, 1 failed (also an ended epoch), 2 refused, 3 timed out.",
+  flags: waitFlags,
+  examples: [
+    "weft wait --revision 42 --timeout 10s --controlplane 10.0.0.1:7000 --insecure",
+    "weft wait --drained 10.1.2.3:8080 --quorum 90% -o json --controlplane 10.0.0.1:7000 --insecure",
+  ],
+  check: (values) => {
+    const isByRevision = values.revision !== undefined;
+    if (isByRevision === values.drained.length > 0)
+      return "what to wait for: give either --revision [EPOCH.]N or --drained IP:PORT";
+    return checkClientTls(values);
+  },
+});
+
+const getFlags = { ...remoteFlags, output: tableOrJson } as const;
+
+const getServices = defineCommand({
+  name: "weft get services",
+  summary: "List the services that nodes are given.",
+  flags: getFlags,
+  examples: ["weft get services --controlplane 10.0.0.1:7000 --insecure"],
+  check: (values) => checkClientTls(values),
+});
+
+const getBackends = defineCommand({
+  name: "weft get backends",
+  summary: "List the backends that nodes are given.",
+  flags: getFlags,
+  examples: ["weft get backends -o json --controlplane 10.0.0.1:7000 --insecure"],
+  check: (values) => checkClientTls(values),
+});
+
+const revisionsFlags = {
+  ...remoteFlags,
+  past: integer({ min: 0, max: 64, default: 10, help: "How many past revisions to show." }),
+  watch: boolean({ help: "Go on: commits, acks and convergence as they happen." }),
+  output: tableOrJson,
+} as const;
+
+const revisions = defineCommand({
+  name: "weft revisions",
+  summary: "Show recent revisions: operations, bytes, and how soon nodes ran them.",
+  flags: revisionsFlags,
+  examples: ["weft revisions --watch --controlplane 10.0.0.1:7000 --insecure"],
+  check: (values) => checkClientTls(values),
+});
+
+export const weft = defineProgram({
+  name: "weft",
+  summary: "Plan, watch and wait: what every node holds of the services of a cluster, and since when.",
+  commands: { plan, status, wait, "get services": getServices, "get backends": getBackends, revisions },
+});
+
+export type PlanValues = Values<typeof planFlags>;
+export type StatusValues = Values<typeof statusFlags>;
+export type WaitValues = Values<typeof waitFlags>;
+export type GetValues = Values<typeof getFlags>;
+export type RevisionsValues = Values<typeof revisionsFlags>;
+
+function parseRevision(given: string): Parsed<AskedRevision> {
+  const cursor = parseCursor(given);
+  if (cursor !== undefined && cursor.revision > 0) return { ok: true, value: cursor };
+  const number = /^\d{1,16}$/.test(given) ? Number(given) : 0;
+  if (number >= 1 && Number.isSafeInteger(number))
+    return { ok: true, value: { epoch: undefined, revision: revision(number) } };
+  return { ok: false, problem: "give a revision such as 42, or with its epoch 1763881972000-9f3a12bc.42" };
+}
+
+function parseBackend(given: string): Parsed<{ readonly address: Address; readonly port: number }> {
+  const parsed = parseSocketAddress(given);
+  if (parsed !== undefined) return { ok: true, value: parsed };
+  return { ok: false, problem: "give IP:PORT such as 10.1.2.3:8080 or [fd00::1]:8080" };
+}

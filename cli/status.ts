@@ -1,0 +1,90 @@
+/** `weft status`: which node runs which revision. */
+import { FailureCategory, type Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { FleetStatus, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
+import type { StatusValues } from "./commands.ts";
+import { FleetClient } from "./fleet-client.ts";
+import { table, writeOut } from "./output.ts";
+import { printWireEpoch } from "./printed.ts";
+
+export async function runStatus(values: StatusValues, signal: AbortSignal): Promise<ExitCode> {
+  using client = FleetClient.connect(values, signal);
+  const print = values.output === "json" ? printJson : printTable;
+  if (!values.watch) {
+    const { status } = await client.getStatus();
+    if (status !== undefined) await writeOut(print(status));
+    return exitCodes.ok;
+  }
+  const isScreen = values.output === "table" && process.stdout.isTTY;
+  try {
+    for await (const { status } of client.watchStatus()) {
+      if (status !== undefined)
+        await writeOut(`${isScreen ? clearScreen : ""}${print(status)}${values.output === "table" ? "\n" : ""}`);
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return exitCodes.ok;
+}
+
+const clearScreen = "\x1b[2J\x1b[H";
+
+function printJson(status: FleetStatus): string {
+  const nodes = status.nodes.map((node) => ({
+    node: node.node,
+    connected: node.connected,
+    received: Number(node.received),
+    applied: Number(node.applied),
+    lag: Number(node.lag),
+    roundTripMs: node.roundTripUs === undefined ? null : node.roundTripUs / 1_000,
+    failures: node.failures.map(({ service, category, reason }) => ({
+      service,
+      category: printCategory(category),
+      reason,
+    })),
+  }));
+  return `${JSON.stringify({ epoch: printWireEpoch(status.epoch), revision: Number(status.revision), nodes })}\n`;
+}
+
+function printTable(status: FleetStatus): string {
+  const head = `epoch ${printWireEpoch(status.epoch)}  revision ${status.revision}${status.synced ? "" : "  (source not synced yet)"}\n`;
+  const rows = status.nodes.map((node) => [
+    node.node,
+    node.connected ? "yes" : "no",
+    String(node.received),
+    String(node.applied),
+    String(node.lag),
+    node.roundTripUs === undefined ? "-" : `${(node.roundTripUs / 1_000).toFixed(1)} ms`,
+    node.versions?.dataplane ?? "-",
+    String(node.failuresTotal),
+  ]);
+  const nodes = table(["NODE", "CONNECTED", "RECEIVED", "APPLIED", "LAG", "ROUND-TRIP", "DATAPLANE", "FAILURES"], rows);
+  return head + nodes + status.nodes.flatMap(failureLines).join("");
+}
+
+function failureLines(node: NodeStatus): readonly string[] {
+  const left = node.failuresTotal - node.failures.length;
+  const lines = node.failures.map((failure) => `${node.node}: ${printFailure(failure)}\n`);
+  return left > 0 ? [...lines, `${node.node}: and ${left} more\n`] : lines;
+}
+
+function printFailure({ service, category, reason }: Failure): string {
+  return `${service === "" ? "the node" : service}: ${printCategory(category)}: ${reason}`;
+}
+
+function printCategory(of: FailureCategory): string {
+  switch (of) {
+    case FailureCategory.CAPACITY:
+      return "capacity";
+    case FailureCategory.KERNEL:
+      return "kernel";
+    case FailureCategory.CONFLICT:
+      return "conflict";
+    case FailureCategory.UNSUPPORTED:
+      return "unsupported";
+    case FailureCategory.MASS_REMOVAL_HELD:
+      return "mass_removal_held";
+    default:
+      return "unknown";
+  }
+}
