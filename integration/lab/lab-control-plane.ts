@@ -1,0 +1,63 @@
+/** The control plane of a lab: a process that may be killed and started again on the same address. */
+import { controlAddresses } from "./address-plan.ts";
+import type { Ground } from "./ground.ts";
+import { placeOf } from "./ground.ts";
+import { LabProcess, nodeCommand } from "./lab-process.ts";
+import type { Ended } from "./lab-process.ts";
+
+const readyWaitMs = 20_000;
+
+export class LabControlPlane {
+  readonly #ground: Ground;
+  #process: LabProcess | undefined;
+  #grpc: string;
+  #http: string;
+
+  constructor(ground: Ground) {
+    this.#ground = ground;
+    const isKernel = ground.dataplane === "kernel";
+    this.#grpc = isKernel ? `${controlAddresses.v4}:7070` : "127.0.0.1:0";
+    this.#http = isKernel ? `${controlAddresses.v4}:7071` : "127.0.0.1:0";
+  }
+
+  /** HOST:PORT for agents and the command line; valid once started. */
+  get address(): string {
+    return this.#grpc;
+  }
+
+  get http(): string {
+    return this.#http;
+  }
+
+  get process(): LabProcess {
+    if (this.#process === undefined) throw new Error("the control plane was not started");
+    return this.#process;
+  }
+
+  /** Resolves when it listens. */
+  async start(): Promise<void> {
+    const arguments_ = [
+      "--manifests",
+      this.#ground.paths.manifests,
+      "--listen",
+      this.#grpc,
+      "--http",
+      this.#http,
+      "--insecure",
+    ];
+    this.#process = LabProcess.start(
+      "weft-controlplane",
+      nodeCommand("controlplane/main.ts", ...arguments_),
+      placeOf(this.#ground, "control"),
+    );
+    const ready = await this.#process.lineMatching(/^ready grpc=(\S+) http=(\S+)/, readyWaitMs);
+    // A port that was 0 stays what it became, so that agents find it again after a restart.
+    this.#grpc = ready[1] ?? this.#grpc;
+    this.#http = ready[2] ?? this.#http;
+  }
+
+  /** SIGKILL, as a crash. */
+  async kill(): Promise<Ended> {
+    return this.process.kill();
+  }
+}

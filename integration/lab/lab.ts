@@ -1,0 +1,253 @@
+/**
+ * A cluster on this machine: nodes, a control plane and pods, each in a network namespace of its own, nodes with a cgroup subtree
+ * each. On the memory dataplane: the same programs on loopback, without namespaces, pods and traffic.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
+import { once } from "node:events";
+import fs from "node:fs";
+import path from "node:path";
+import type { Socket } from "node:net";
+import type { Writable } from "node:stream";
+import type { AddressPair } from "./address-plan.ts";
+import { nodesMax, podAddresses, podsPerNodeMax } from "./address-plan.ts";
+import { findCgroupMount } from "./cgroup.ts";
+import { ClusterManifests } from "./cluster-manifests.ts";
+import { runCommand } from "./command.ts";
+import type { CommandResult } from "./command.ts";
+import { destroyLab } from "./destroy-lab.ts";
+import type { Ground, LabDataplane } from "./ground.ts";
+import { placeOf } from "./ground.ts";
+import { missingForKernelLab } from "./kernel-support.ts";
+import { LabControlPlane } from "./lab-control-plane.ts";
+import { LabNode } from "./lab-node.ts";
+import { cgroupName, labPaths, namespaceName } from "./lab-paths.ts";
+import { LabProcess, nodeCommand } from "./lab-process.ts";
+import { clusterScript, podsScript } from "./network-script.ts";
+import type { PodPlace } from "./network-script.ts";
+import { TrafficClient } from "./traffic.ts";
+
+export interface LabOptions {
+  /** 1 to 12 lower-case letters and digits; labs of other names are not disturbed, one of the same name is removed first. */
+  readonly name: string;
+  /** From 1 to 32. */
+  readonly nodes: number;
+  readonly dataplane: LabDataplane;
+  /** Folder of manifests that is copied into the lab's own; the node objects are always there. */
+  readonly manifests?: string;
+  /** Zone label by number of the node; absent: none. */
+  readonly zones?: Readonly<Record<number, string>>;
+  /** Network and pods only, without control plane and agents: for tests of the lab itself. */
+  readonly isBare?: boolean;
+  /** Called when a step of the set-up is done. */
+  readonly onStep?: (step: string, elapsedMs: number) => void;
+}
+
+export interface PodSpec {
+  readonly name: string;
+  /** Number of its node, from 1. */
+  readonly node: number;
+  /** `8080,9000-9063`: TCP and UDP. */
+  readonly ports: string;
+  /** TCP ports on which connections stay open. */
+  readonly echoPorts?: string;
+}
+
+export interface LabPod extends PodPlace {
+  readonly process: LabProcess;
+}
+
+const podReadyWaitMs = 15_000;
+
+export class Lab implements AsyncDisposable {
+  readonly name: string;
+  readonly dataplane: LabDataplane;
+  readonly manifests: ClusterManifests;
+  readonly controlplane: LabControlPlane;
+  readonly nodes: readonly LabNode[];
+  readonly #ground: Ground;
+  readonly #janitor: ChildProcessByStdio<Writable, null, null>;
+  readonly #pods = new Map<string, LabPod>();
+  readonly #slotsUsed = new Map<number, number>();
+
+  /** @internal Use createLab. */
+  constructor(ground: Ground, nodes: number, janitor: ChildProcessByStdio<Writable, null, null>) {
+    this.name = ground.lab;
+    this.dataplane = ground.dataplane;
+    this.#ground = ground;
+    this.#janitor = janitor;
+    this.manifests = new ClusterManifests(ground.paths.manifests);
+    this.controlplane = new LabControlPlane(ground);
+    this.nodes = Array.from({ length: nodes }, (_, i) => new LabNode(ground, i + 1, this.controlplane));
+  }
+
+  get folder(): string {
+    return this.#ground.paths.root;
+  }
+
+  get logs(): string {
+    return this.#ground.paths.logs;
+  }
+
+  /** @throws RangeError if there is none. */
+  node(number: number): LabNode {
+    const found = this.nodes[number - 1];
+    if (found === undefined) throw new RangeError(`lab ${this.name} has no node ${number}`);
+    return found;
+  }
+
+  /** @throws RangeError if there is none. */
+  pod(name: string): LabPod {
+    const found = this.#pods.get(name);
+    if (found === undefined) throw new RangeError(`lab ${this.name} has no pod ${name}`);
+    return found;
+  }
+
+  /** Makes namespaces for pods, and starts them; resolves when all of them listen. Kernel labs only. */
+  async startPods(specs: readonly PodSpec[]): Promise<readonly LabPod[]> {
+    const places = this.#connectPods(specs);
+    const pods = places.map((place, i) => {
+      const { ports = "", echoPorts = "" } = specs[i] ?? {};
+      const command = nodeCommand("integration/lab/pod.ts", place.name, ports, echoPorts);
+      return { ...place, process: this.#startInPod(place, command) };
+    });
+    await Promise.all(pods.map((pod) => pod.process.lineMatching(/^ready$/, podReadyWaitMs)));
+    for (const pod of pods) this.#pods.set(pod.name, pod);
+    return pods;
+  }
+
+  /** Starts a client in a pod of its own on that node. Kernel labs only. */
+  async startClient(name: string, node: number): Promise<TrafficClient> {
+    const [place] = this.#connectPods([{ name, node }]);
+    if (place === undefined) throw new Error("no place for a client");
+    const client = new TrafficClient(this.#startInPod(place, nodeCommand("integration/lab/client.ts")));
+    await client.process.lineMatching(/"ready"/, podReadyWaitMs);
+    return client;
+  }
+
+  /** Runs the `weft` command beside the control plane. `asksControlPlane`: adds where it is. */
+  async weft(args: readonly string[], asksControlPlane = true): Promise<CommandResult> {
+    const where = asksControlPlane ? ["--controlplane", this.controlplane.address, "--insecure"] : [];
+    const command = nodeCommand("cli/main.ts", ...args, ...where);
+    const place = placeOf(this.#ground, "control");
+    return runCommand(`weft ${args.join(" ")}`, command, { ...place, logFile: path.join(this.logs, "weft.log") });
+  }
+
+  /** Starts a program of this repository beside the control plane. */
+  startBesideControlPlane(name: string, file: string, ...args: readonly string[]): LabProcess {
+    const place = placeOf(this.#ground, "control");
+    return LabProcess.start(name, nodeCommand(file, ...args), {
+      ...place,
+      logFile: path.join(this.logs, `${name}.log`),
+    });
+  }
+
+  /** Leaves the lab up when this process ends. */
+  async keep(): Promise<void> {
+    this.#janitor.ref();
+    this.#janitor.stdin.end("keep\n");
+    if (this.#janitor.exitCode === null) await once(this.#janitor, "exit");
+  }
+
+  /** Removes everything. */
+  async destroy(): Promise<void> {
+    await destroyLab(this.name);
+    await this.keep();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.destroy();
+  }
+
+  #connectPods(specs: readonly { readonly name: string; readonly node: number }[]): PodPlace[] {
+    if (this.dataplane !== "kernel") throw new Error("pods need a kernel lab");
+    const places = specs.map(({ name, node }) => {
+      const slot = (this.#slotsUsed.get(node) ?? 0) + 1;
+      if (slot > podsPerNodeMax)
+        throw new RangeError(`node-${node} had ${podsPerNodeMax} pods; a slot is not used twice`);
+      this.#slotsUsed.set(node, slot);
+      return { name, node, slot, addresses: podAddresses(node, slot) };
+    });
+    runScript(podsScript(this.name, places));
+    return places;
+  }
+
+  #startInPod(pod: PodPlace, command: readonly string[]): LabProcess {
+    return LabProcess.start(`pod ${pod.name}`, command, placeOf(this.#ground, `pod-${pod.name}`, `node-${pod.node}`));
+  }
+}
+
+/** Addresses that the next pod of a node will have, if `before` pods and clients were started there. */
+export function plannedPodAddresses(node: number, before: number): AddressPair {
+  return podAddresses(node, before + 1);
+}
+
+/**
+ * Builds a lab: network, control plane, agents. A janitor removes it when this process ends without `destroy` or `keep`.
+ * @throws Error with the reason if this machine cannot have it; nothing is left behind.
+ */
+export async function createLab(options: LabOptions): Promise<Lab> {
+  if (options.nodes < 1 || options.nodes > nodesMax)
+    throw new RangeError(`a lab has 1 to ${nodesMax} nodes, not ${options.nodes}`);
+  const missing = options.dataplane === "kernel" ? missingForKernelLab() : undefined;
+  if (missing !== undefined) throw new Error(`a kernel lab is not possible here: ${missing}`);
+
+  const ground = groundOf(options);
+  await destroyLab(options.name);
+  const lab = new Lab(ground, options.nodes, startJanitor(options.name));
+  try {
+    let began = performance.now();
+    const done = (step: string): void => {
+      options.onStep?.(step, performance.now() - began);
+      began = performance.now();
+    };
+    makeFolders(ground);
+    if (options.manifests !== undefined) fs.cpSync(options.manifests, ground.paths.manifests, { recursive: true });
+    lab.manifests.writeNodes(
+      lab.nodes.map(({ name, number }) => ({ name, number, zone: options.zones?.[number] ?? "" })),
+    );
+    if (ground.cgroup !== undefined) {
+      runScript(clusterScript(options.name, options.nodes));
+      done("network");
+    }
+    if (options.isBare === true) return lab;
+    await lab.controlplane.start();
+    done("control plane");
+    await Promise.all(lab.nodes.map((node) => node.startAgent()));
+    done("agents");
+    return lab;
+  } catch (error) {
+    await lab.destroy();
+    throw error;
+  }
+}
+
+function groundOf(options: LabOptions): Ground {
+  const cgroupMount = options.dataplane === "kernel" ? findCgroupMount() : undefined;
+  const cgroup = cgroupMount === undefined ? undefined : path.join(cgroupMount, cgroupName(options.name));
+  return { lab: options.name, dataplane: options.dataplane, paths: labPaths(options.name), cgroup };
+}
+
+function makeFolders({ lab, paths, cgroup }: Ground): void {
+  for (const folder of [paths.root, paths.manifests, paths.state, paths.logs, paths.processes])
+    fs.mkdirSync(folder, { recursive: true });
+  if (cgroup === undefined) return;
+  fs.mkdirSync(cgroup);
+  fs.mkdirSync(paths.bpffs);
+  runScript(`set -e\nmount -t bpf ${namespaceName(lab, "bpf")} ${paths.bpffs}`);
+}
+
+function startJanitor(lab: string): ChildProcessByStdio<Writable, null, null> {
+  const [node = "", ...args] = nodeCommand("integration/lab/janitor.ts", lab);
+  const janitor = spawn(node, args, { stdio: ["pipe", "ignore", "ignore"], detached: true });
+  // An owner that has nothing more to do may end.
+  janitor.unref();
+  (janitor.stdin as Socket).unref();
+  janitor.stdin.on("error", () => {});
+  return janitor;
+}
+
+function runScript(script: string): void {
+  const { status, stderr, error } = spawnSync("sh", { input: script, encoding: "utf8" });
+  if (status !== 0) throw new Error(`setting up the lab's network failed: ${error?.message ?? stderr.trim()}`);
+}
