@@ -1,0 +1,104 @@
+/** The program weft-agent. stdout carries only what is specified; logs go to stderr. */
+import { exitCodes } from "@weft/proto/program/exit.ts";
+import type { ExitCode } from "@weft/proto/program/exit.ts";
+import type { Values } from "@weft/proto/program/flags.ts";
+import { createLog } from "@weft/proto/program/log.ts";
+import type { Log } from "@weft/proto/program/log.ts";
+import { answerNotRun, runMain } from "@weft/proto/program/main.ts";
+import { parseProgram } from "@weft/proto/program/parse.ts";
+import { program } from "./commands.ts";
+import type { Dataplane } from "./dataplane/dataplane.ts";
+import { planLines } from "./plan/plan-line.ts";
+
+type RunValues = Values<typeof program.commands.run.flags>;
+type DumpValues = Values<typeof program.commands.dump.flags>;
+
+runMain(program.name, main);
+
+// What a command does not need is not loaded: a memory agent runs without libbpf, `dump` without gRPC.
+async function main(signal: AbortSignal): Promise<ExitCode> {
+  const parsed = parseProgram(program, process.argv.slice(2), process.env);
+  if (parsed.kind !== "run") return answerNotRun(program.name, parsed);
+  switch (parsed.command) {
+    case "run":
+      await run(parsed.values, signal);
+      return exitCodes.ok;
+    case "dump":
+      await dump(parsed.values);
+      return exitCodes.ok;
+    case "cleanup": {
+      const { cleanupPinned } = await import("./dataplane/kernel/cleanup-pinned.ts");
+      await cleanupPinned(parsed.values);
+      return exitCodes.ok;
+    }
+  }
+}
+
+async function run(values: RunValues, signal: AbortSignal): Promise<void> {
+  const [
+    { clientCredentials },
+    { listenHttp },
+    { Metrics },
+    { addProcessMetrics },
+    { printHostPort },
+    { clientSecurity },
+    { Agent },
+    { agentRoutes },
+    { dialer },
+    { defaultSyncLimits },
+  ] = await Promise.all([
+    import("@weft/proto/program/credentials.ts"),
+    import("@weft/proto/program/http.ts"),
+    import("@weft/proto/program/metrics.ts"),
+    import("@weft/proto/program/process-metrics.ts"),
+    import("@weft/proto/program/socket-address.ts"),
+    import("@weft/proto/program/tls-flags.ts"),
+    import("./runtime/agent.ts"),
+    import("./runtime/agent-http.ts"),
+    import("./runtime/discovery-stream.ts"),
+    import("./sync/sync-state.ts"),
+  ]);
+  const log = createLog(values);
+  const metrics = new Metrics();
+  addProcessMetrics(metrics, program.name);
+  const address = printHostPort(values.controlplane);
+  const openStream = dialer({ address, ...clientCredentials(clientSecurity(values), { log, signal }) });
+  await using dataplane = await createDataplane(values, log);
+  const agent = await Agent.open({
+    node: values.node,
+    stateFolder: values.state,
+    dataplane,
+    dataplaneKind: values.dataplane,
+    openStream,
+    addresses: values.nodeAddresses.length === 0 ? undefined : values.nodeAddresses,
+    limits: { ...defaultSyncLimits, massRemovalPercent: values.massRemovalThreshold },
+    log,
+    metrics,
+  });
+  await using http =
+    values.http === undefined ? undefined : await listenHttp(values.http, agentRoutes(agent, metrics), log);
+  await agent.run(signal, () => {
+    process.stdout.write(`ready node=${values.node}${http === undefined ? "" : ` http=${http.address}`}\n`);
+  });
+  log.info("ended; what is live stays live", { signal: String(signal.reason) });
+}
+
+async function createDataplane(values: RunValues, log: Log): Promise<Dataplane> {
+  const limits = { frontends: values.frontendsMax, backends: values.backendsMax, services: values.servicesMax };
+  if (values.dataplane === "memory") {
+    const { MemoryDataplane } = await import("./dataplane/memory/memory-dataplane.ts");
+    return new MemoryDataplane(limits);
+  }
+  const { openKernelDataplane } = await import("./dataplane/kernel/kernel-dataplane.ts");
+  return openKernelDataplane({ bpffs: values.bpffs, cgroup: values.cgroup, limits, log });
+}
+
+async function dump(values: DumpValues): Promise<void> {
+  if (values.http !== undefined) {
+    const { fetchDump } = await import("./runtime/fetch-dump.ts");
+    process.stdout.write(await fetchDump(values.http));
+    return;
+  }
+  const { dumpPinned } = await import("./dataplane/kernel/dump-pinned.ts");
+  for (const line of planLines(await dumpPinned(values.bpffs))) process.stdout.write(`${line}\n`);
+}

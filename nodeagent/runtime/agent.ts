@@ -1,0 +1,211 @@
+/** One agent: state on disk, dataplane, rounds and the conversation with a control plane, put together. */
+import { release } from "node:os";
+import { setInterval as every } from "node:timers/promises";
+import type { Address } from "@weft/proto/address.ts";
+import { printCursor, revisionZero } from "@weft/proto/cursor.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
+import type { Log } from "@weft/proto/program/log.ts";
+import type { Metrics } from "@weft/proto/program/metrics.ts";
+import { version } from "@weft/proto/program/version.ts";
+import type { Dataplane } from "../dataplane/dataplane.ts";
+import type { Frontend } from "../plan/frontend.ts";
+import { StateFile } from "../sync/state-file.ts";
+import type { StateFileOptions } from "../sync/state-file.ts";
+import { openStateFolder } from "../sync/state-folder.ts";
+import { Store } from "../sync/store.ts";
+import { initialState } from "../sync/sync-state.ts";
+import type { SyncLimits, SyncState } from "../sync/sync-state.ts";
+import { AgentMetrics, observeAgent } from "./agent-metrics.ts";
+import type { OpenStream } from "./discovery-stream.ts";
+import type { NodeFailure } from "./failures.ts";
+import { interfaceAddresses } from "./node-addresses.ts";
+import { Rounds } from "./rounds.ts";
+import { SyncLoop } from "./sync-loop.ts";
+
+const addressPollMs = 10_000;
+
+export interface AgentOptions {
+  readonly node: string;
+  readonly stateFolder: string;
+  readonly dataplane: Dataplane;
+  readonly dataplaneKind: "kernel" | "memory";
+  readonly openStream: OpenStream;
+  /** Undefined: those of the interfaces, looked at again every 10 s. */
+  readonly addresses: readonly Address[] | undefined;
+  readonly limits: SyncLimits;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** How the state file writes. Default: to the disk. */
+  readonly writeState?: StateFileOptions["write"];
+}
+
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #file: StateFile;
+  readonly #store: Store;
+  readonly #rounds: Rounds;
+  readonly #loop: SyncLoop;
+  #isReady = false;
+
+  private constructor(options: AgentOptions, parts: { file: StateFile; store: Store; rounds: Rounds; loop: SyncLoop }) {
+    this.#options = options;
+    this.#file = parts.file;
+    this.#store = parts.store;
+    this.#rounds = parts.rounds;
+    this.#loop = parts.loop;
+  }
+
+  /** Opens the state folder and the dataplane. Nothing is changed in the dataplane before `run`. */
+  static async open(options: AgentOptions): Promise<Agent> {
+    const { node, stateFolder, dataplane, log, writeState } = options;
+    const instance = openStateFolder(stateFolder, node, log);
+    const { file, saved } = StateFile.open({
+      folder: stateFolder,
+      log,
+      ...(writeState === undefined ? {} : { write: writeState }),
+    });
+    const store = new Store();
+    if (saved !== undefined) store.commit([{ removed: [], puts: saved.resources }], "nothing");
+    const live = (await dataplane.open()).cursor;
+    const initial = initialState(saved?.cursor, live, performance.now());
+    sayAdopted(log, saved?.cursor, live, initial);
+    const metrics = new AgentMetrics(options.metrics);
+    const addresses = options.addresses ?? interfaceAddresses();
+    const rounds = new Rounds({
+      node,
+      store,
+      dataplane,
+      file,
+      log,
+      metrics,
+      addresses,
+      view: saved?.view,
+      onChange: () => loop.changed(),
+    });
+    const versions = { agent: version, kernel: release(), dataplane: options.dataplaneKind };
+    const loop: SyncLoop = new SyncLoop({
+      node,
+      instance,
+      versions,
+      openStream: options.openStream,
+      store,
+      rounds,
+      metrics,
+      log,
+      limits: options.limits,
+      initial,
+      addresses,
+    });
+    if (saved?.cursor !== undefined && initial.standing.floor === undefined) {
+      rounds.committed(undefined, saved.cursor, undefined);
+    }
+    if (initial.standing.floor === undefined) rounds.open();
+    const agent = new Agent(options, { file, store, rounds, loop });
+    observeAgent(options.metrics, {
+      syncState: () => loop.state.kind,
+      activeRevision: () => rounds.active?.cursor.revision ?? revisionZero,
+      counts: () => store.counts,
+      failures: () => loop.failures,
+      limits: () => dataplane.limits(),
+      isStateStale: () => file.isStale,
+      stateBytes: () => file.bytes,
+    });
+    return agent;
+  }
+
+  /** What was on disk is live, or cannot be. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Why nothing can be activated; undefined: it can. */
+  get activationFailure(): string | undefined {
+    return this.#rounds.activationFailure;
+  }
+
+  /** The cursor that is live because of this process. */
+  get active(): Cursor | undefined {
+    return this.#rounds.active?.cursor;
+  }
+
+  get failures(): readonly NodeFailure[] {
+    return this.#loop.failures;
+  }
+
+  /** Root digest of what is held. */
+  get digest(): bigint {
+    return this.#store.digest;
+  }
+
+  dump(): readonly Frontend[] {
+    return this.#options.dataplane.dump();
+  }
+
+  /**
+   * Serves and follows until `signal` aborts; `ready` is called once what was on disk is live, with or without a control plane. What is
+   * live stays live afterwards.
+   */
+  async run(signal: AbortSignal, ready: () => void): Promise<void> {
+    const failed = new AbortController();
+    const either = AbortSignal.any([signal, failed.signal]);
+    const guard = async (part: Promise<void>): Promise<void> => {
+      try {
+        await part;
+      } catch (error) {
+        failed.abort();
+        throw error;
+      }
+    };
+    try {
+      await Promise.all([
+        guard(this.#rounds.run(either)),
+        guard(this.#follow(either, ready)),
+        guard(this.#watchAddresses(either)),
+      ]);
+    } finally {
+      this.#file[Symbol.dispose]();
+    }
+  }
+
+  async #follow(signal: AbortSignal, ready: () => void): Promise<void> {
+    await this.#rounds.settled();
+    this.#isReady = true;
+    if (signal.aborted) return;
+    ready();
+    await this.#loop.run(signal);
+  }
+
+  async #watchAddresses(signal: AbortSignal): Promise<void> {
+    if (this.#options.addresses !== undefined) return;
+    let before = interfaceAddresses();
+    try {
+      for await (const _ of every(addressPollMs, undefined, { signal, ref: false })) {
+        const now = interfaceAddresses();
+        if (now.join() === before.join()) continue;
+        before = now;
+        this.#options.log.info("addresses of the node changed", { addresses: now.join() });
+        this.#rounds.addressesChanged(now);
+        this.#loop.addressesChanged(now);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+}
+
+function sayAdopted(log: Log, saved: Cursor | undefined, live: Cursor | undefined, initial: SyncState): void {
+  const onDisk = saved === undefined ? "none" : printCursor(saved);
+  if (live === undefined) {
+    log.info("nothing is live yet", { onDisk });
+  } else if (initial.standing.floor === undefined) {
+    log.info("took over what is live", { live: printCursor(live), onDisk });
+  } else {
+    log.warn(
+      "what is live is ahead of the state on disk: it stays until the control plane has brought this agent there",
+      {
+        live: printCursor(live),
+        onDisk,
+      },
+    );
+  }
+}

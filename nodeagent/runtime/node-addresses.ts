@@ -1,0 +1,20 @@
+/** Addresses of the node from its interfaces, for agents without --node-addresses. */
+import { networkInterfaces } from "node:os";
+import { familyOf, parseAddress } from "@weft/proto/address.ts";
+import type { Address } from "@weft/proto/address.ts";
+
+type Interfaces = ReturnType<typeof networkInterfaces>;
+
+/** In the order of the interfaces, IPv4 first, without loopback and link-local ones, without repeats. */
+export function interfaceAddresses(interfaces: Interfaces = networkInterfaces()): readonly Address[] {
+  const found: Address[] = [];
+  for (const entry of Object.values(interfaces).flatMap((entries) => entries ?? [])) {
+    const address = entry.internal ? undefined : parseAddress(entry.address);
+    if (address !== undefined && !isLinkLocal(address) && !found.includes(address)) found.push(address);
+  }
+  return found.toSorted((a, b) => familyOf(a) - familyOf(b));
+}
+
+function isLinkLocal(address: Address): boolean {
+  return address.startsWith("169.254.") || /^fe[89ab]/.test(address);
+}

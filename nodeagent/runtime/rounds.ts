@@ -1,0 +1,347 @@
+/**
+ * Rounds: take everything received, plan what it touches, stage, persist, activate. Never two at once; what comes during a round
+ * is conflated into the next, so what waits is bounded by the number of resources. A round that cannot be activated at
+ * all is tried again with everything.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Address, Prefix } from "@weft/proto/address.ts";
+import { prefixFromBytes } from "@weft/proto/address.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
+import { printCursor } from "@weft/proto/cursor.ts";
+import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+import { messageOf } from "@weft/proto/program/errors.ts";
+import type { Log } from "@weft/proto/program/log.ts";
+import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
+import { planNode } from "../plan/plan-input.ts";
+import { NodePlanner } from "../plan/plan-node.ts";
+import type { PlanNotice } from "../plan/plan-service.ts";
+import type { HeldResource } from "../sync/received-resource.ts";
+import type { StateFile } from "../sync/state-file.ts";
+import type { Store, StoreChange } from "../sync/store.ts";
+import type { AgentMetrics } from "./agent-metrics.ts";
+import type { StepDurations } from "./messages.ts";
+
+/** Wait after a round that could not be activated: doubles from the first to the second. */
+const retryFirstMs = 500;
+const retryMaxMs = 30_000;
+
+/** What is live because of this process. */
+export interface Active {
+  readonly cursor: Cursor;
+  /** Root digest at `cursor`. */
+  readonly digest: bigint;
+  /** Unix microseconds. */
+  readonly appliedAtUs: number;
+  readonly durations: StepDurations;
+}
+
+export interface RoundsOptions {
+  readonly node: string;
+  readonly store: Store;
+  readonly dataplane: Dataplane;
+  readonly file: StateFile;
+  readonly log: Log;
+  readonly metrics: AgentMetrics;
+  readonly addresses: readonly Address[];
+  /** From the state on disk. */
+  readonly view: NodeView | undefined;
+  /** What is live, or the list of failures, changed. */
+  readonly onChange: () => void;
+}
+
+interface Pending {
+  readonly touched: Set<string>;
+  readonly puts: Map<ResourceId, HeldResource>;
+  readonly removed: Set<ResourceId>;
+  cursor: Cursor | undefined;
+  /** `performance.now()` when the last part of the newest delta was received. */
+  receivedAtMs: number | undefined;
+  isNodeChanged: boolean;
+  isViewChanged: boolean;
+}
+
+export class Rounds {
+  readonly #options: RoundsOptions;
+  readonly #planner: NodePlanner;
+  #addresses: readonly Address[];
+  #view: NodeView | undefined;
+  #pending = emptyPending();
+  #active: Active | undefined;
+  // Cursor of what the dataplane holds or is to hold: that of the newest round taken.
+  #cursor: Cursor | undefined;
+  // The next round gives everything, not what was touched.
+  #needsAll = true;
+  #isOpen = false;
+  #isRunning = false;
+  #notices: readonly PlanNotice[] = [];
+  #failures: readonly DataplaneFailure[] = [];
+  #activationFailure: string | undefined;
+  #failuresInRow = 0;
+  #wake: (() => void) | undefined;
+  #settled: (() => void)[] = [];
+  #rewriting: Promise<void> | undefined;
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
+    this.#addresses = options.addresses;
+    this.#view = options.view;
+    this.#planner = new NodePlanner(options.store, this.#planNode());
+  }
+
+  /** Undefined: this process activated nothing yet. */
+  get active(): Active | undefined {
+    return this.#active;
+  }
+
+  get notices(): readonly PlanNotice[] {
+    return this.#notices;
+  }
+
+  get failures(): readonly DataplaneFailure[] {
+    return this.#failures;
+  }
+
+  /** Why the newest round could not be activated at all; undefined: it could. */
+  get activationFailure(): string | undefined {
+    return this.#activationFailure;
+  }
+
+  /** Zone and service CIDRs as last told. */
+  get view(): NodeView | undefined {
+    return this.#view;
+  }
+
+  /** Until then nothing is activated: what is live is ahead of what is held (SPEC I12). */
+  open(): void {
+    if (this.#isOpen) return;
+    this.#isOpen = true;
+    this.#poke();
+  }
+
+  /** The store was changed and now is what `cursor` says. */
+  committed(change: StoreChange | undefined, cursor: Cursor, receivedAtMs: number | undefined): void {
+    const pending = this.#pending;
+    if (change !== undefined) mergeChange(pending, change);
+    pending.cursor = cursor;
+    pending.receivedAtMs = receivedAtMs ?? pending.receivedAtMs;
+    this.#poke();
+  }
+
+  nodeViewChanged(view: NodeView): void {
+    this.#view = view;
+    this.#pending.isNodeChanged = true;
+    this.#pending.isViewChanged = true;
+    this.#poke();
+  }
+
+  addressesChanged(addresses: readonly Address[]): void {
+    this.#addresses = addresses;
+    this.#pending.isNodeChanged = true;
+    this.#poke();
+  }
+
+  /** Resolves once nothing waits to be activated, or cannot be. */
+  async settled(): Promise<void> {
+    if (this.#isSettled()) return;
+    await new Promise<void>((resolve) => this.#settled.push(resolve));
+  }
+
+  /** Runs rounds until `signal` aborts; what is live stays. */
+  async run(signal: AbortSignal): Promise<void> {
+    const poke = (): void => this.#poke();
+    signal.addEventListener("abort", poke, { once: true });
+    const fileTimer = setInterval(poke, filePollMs);
+    try {
+      while (!signal.aborted) {
+        if (this.#hasWork()) {
+          await this.#round();
+          if (this.#activationFailure !== undefined) await this.#backOff(signal);
+          continue;
+        }
+        this.#tellSettled();
+        this.#rewriteIfDue();
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+          if (signal.aborted || this.#hasWork()) resolve();
+        });
+      }
+    } finally {
+      clearInterval(fileTimer);
+      signal.removeEventListener("abort", poke);
+      this.#tellSettled();
+      await this.#rewriting;
+    }
+  }
+
+  async #round(): Promise<void> {
+    const { store, dataplane, file, metrics } = this.#options;
+    const taken = this.#pending;
+    this.#pending = emptyPending();
+    const cursor = taken.cursor ?? this.#cursor;
+    if (cursor === undefined) {
+      // Nothing of any history is held: there is only a node view to remember.
+      this.#planner.setNode(this.#planNode());
+      if (taken.isViewChanged) file.append({ removed: [], puts: [], commit: { cursor, view: this.#view } });
+      return;
+    }
+    this.#cursor = cursor;
+    this.#isRunning = true;
+    const { digest } = store;
+    const view = this.#view;
+    const wantsSnapshot = file.wantsSnapshot;
+    const whole = wantsSnapshot ? { removed: [], puts: [...store.resources()], commit: { cursor, view } } : undefined;
+    const startMs = performance.now();
+    const isAll = this.#needsAll;
+    const services = this.#plan(taken, isAll);
+    const plannedMs = performance.now();
+    let persistMs = 0;
+    let activeMs = plannedMs;
+    const persist = (): void => {
+      const fromMs = performance.now();
+      file.append({ removed: taken.removed, puts: taken.puts, commit: { cursor, view } });
+      activeMs = performance.now();
+      persistMs = activeMs - fromMs;
+    };
+    const round: Round = {
+      cursor,
+      services,
+      serviceCidrs: isAll || taken.isViewChanged ? serviceCidrs(view) : undefined,
+    };
+    let result: RoundResult;
+    try {
+      result = isAll ? await dataplane.replaceAll(round, persist) : await dataplane.apply(round, persist);
+    } catch (error) {
+      this.#failed(error, taken, cursor);
+      return;
+    } finally {
+      this.#isRunning = false;
+    }
+    activeMs = performance.now();
+    this.#needsAll = false;
+    this.#failuresInRow = 0;
+    this.#activationFailure = undefined;
+    this.#failures = result.failures;
+    const durations: StepDurations = {
+      receivedToActiveUs: taken.receivedAtMs === undefined ? 0 : (activeMs - taken.receivedAtMs) * 1_000,
+      planUs: (plannedMs - startMs) * 1_000,
+      stageUs: result.stageUs,
+      persistUs: persistMs * 1_000,
+    };
+    this.#active = { cursor, digest, appliedAtUs: (performance.timeOrigin + activeMs) * 1_000, durations };
+    metrics.roundDone(durations, taken.receivedAtMs !== undefined);
+    if (whole !== undefined) this.#rewrite(whole);
+    this.#options.onChange();
+  }
+
+  #plan(taken: Pending, isAll: boolean): readonly ServicePlan[] {
+    const plans = new Map<string, ServicePlan>();
+    if (taken.isNodeChanged) {
+      const output = this.#planner.setNode(this.#planNode());
+      for (const plan of output.plans) plans.set(plan.service, plan);
+    }
+    const output = isAll ? this.#planner.replanAll() : this.#planner.touch(taken.touched);
+    for (const plan of output.plans) plans.set(plan.service, plan);
+    this.#notices = output.notices;
+    return [...plans.values()];
+  }
+
+  // What was taken waits again, below what came meanwhile.
+  #failed(error: unknown, taken: Pending, cursor: Cursor): void {
+    const newer = this.#pending;
+    this.#pending = taken;
+    mergeChange(taken, { puts: newer.puts, removed: [...newer.removed], touched: newer.touched });
+    taken.cursor = newer.cursor ?? cursor;
+    taken.receivedAtMs = newer.receivedAtMs ?? taken.receivedAtMs;
+    taken.isNodeChanged ||= newer.isNodeChanged;
+    taken.isViewChanged ||= newer.isViewChanged;
+    this.#needsAll = true;
+    const reason = `nothing can be activated: ${messageOf(error)}`;
+    if (this.#activationFailure === undefined) {
+      this.#options.log.error(`${reason}; what is live stays, tried again`, { cursor: printCursor(cursor) });
+    }
+    this.#activationFailure = reason;
+    this.#failuresInRow++;
+    this.#options.metrics.roundsFailed.inc();
+    this.#options.onChange();
+  }
+
+  async #backOff(signal: AbortSignal): Promise<void> {
+    this.#tellSettled();
+    const ms = Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(this.#failuresInRow - 1, 16));
+    await sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  #rewriteIfDue(): void {
+    const { file, store } = this.#options;
+    // Only what was journaled may be written: before the first round the file's own state may be all there is.
+    if (!file.wantsSnapshot || this.#active === undefined || this.#pending.cursor !== undefined) return;
+    this.#rewrite({
+      removed: [],
+      puts: [...store.resources()],
+      commit: { cursor: this.#active.cursor, view: this.#view },
+    });
+  }
+
+  #rewrite(whole: Parameters<StateFile["rewrite"]>[0]): void {
+    if (this.#rewriting !== undefined) return;
+    this.#rewriting = this.#options.file.rewrite(whole).finally(() => {
+      this.#rewriting = undefined;
+    });
+  }
+
+  #hasWork(): boolean {
+    const { cursor, isNodeChanged } = this.#pending;
+    return this.#isOpen && (cursor !== undefined || isNodeChanged);
+  }
+
+  #isSettled(): boolean {
+    return !this.#isRunning && (!this.#hasWork() || this.#activationFailure !== undefined);
+  }
+
+  #tellSettled(): void {
+    const waiting = this.#settled;
+    this.#settled = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  #poke(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  #planNode(): ReturnType<typeof planNode> {
+    return planNode(this.#options.node, this.#view?.zone ?? "", this.#addresses);
+  }
+}
+
+/** How often a due snapshot on disk is looked for while nothing changes. */
+const filePollMs = 1_000;
+
+function emptyPending(): Pending {
+  return {
+    touched: new Set(),
+    puts: new Map(),
+    removed: new Set(),
+    cursor: undefined,
+    receivedAtMs: undefined,
+    isNodeChanged: false,
+    isViewChanged: false,
+  };
+}
+
+function mergeChange(pending: Pending, change: StoreChange): void {
+  for (const id of change.removed) {
+    pending.puts.delete(id);
+    pending.removed.add(id);
+  }
+  for (const [id, resource] of change.puts) {
+    pending.removed.delete(id);
+    pending.puts.set(id, resource);
+  }
+  for (const name of change.touched) pending.touched.add(name);
+}
+
+function serviceCidrs(view: NodeView | undefined): readonly Prefix[] {
+  return (view?.serviceCidrs ?? []).map(({ address, length }) => prefixFromBytes(address, length));
+}

@@ -1,0 +1,411 @@
+/**
+ * Runs the conversation with a control plane: feeds the sync state with what happens, and does what it says. Time, chance, the
+ * stream and the timer are here; every decision is in sync/sync-step.ts.
+ */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Address } from "@weft/proto/address.ts";
+import { isSameEpoch, printCursor, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import type { Cursor, Revision } from "@weft/proto/cursor.ts";
+import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type {
+  Delta,
+  DigestQuery,
+  Heartbeat,
+  NodeView,
+  SyncResponse,
+} from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Log } from "@weft/proto/program/log.ts";
+import {
+  failuresMaxOf,
+  deltaEvent,
+  isSameView,
+  nodeViewEvent,
+  scopeOf,
+  syncedEvent,
+  welcomeEvent,
+} from "../sync/received-message.ts";
+import { readPart } from "../sync/received-resource.ts";
+import type { ReceivedPart } from "../sync/received-resource.ts";
+import type { Pruning, Store } from "../sync/store.ts";
+import { covers, dueAtMs, position } from "../sync/sync-state.ts";
+import type {
+  DeltaScope,
+  Session,
+  Standing,
+  SyncEffect,
+  SyncEvent,
+  SyncLimits,
+  SyncState,
+} from "../sync/sync-state.ts";
+import { step } from "../sync/sync-step.ts";
+import type { AgentMetrics } from "./agent-metrics.ts";
+import type { DiscoveryStream, OpenStream } from "./discovery-stream.ts";
+import { mergeFailures } from "./failures.ts";
+import type { NodeFailure } from "./failures.ts";
+import { ackMessage, digestsMessages, helloMessage } from "./messages.ts";
+import type { HelloFacts } from "./messages.ts";
+import type { Rounds } from "./rounds.ts";
+import { Seldom } from "./seldom.ts";
+import type { StreamEnd } from "./stream-end.ts";
+
+export interface SyncLoopOptions {
+  readonly node: string;
+  readonly instance: bigint;
+  readonly versions: HelloFacts["versions"];
+  readonly openStream: OpenStream;
+  readonly store: Store;
+  readonly rounds: Rounds;
+  readonly metrics: AgentMetrics;
+  readonly log: Log;
+  readonly limits: SyncLimits;
+  readonly initial: SyncState;
+  readonly addresses: readonly Address[];
+}
+
+export class SyncLoop {
+  readonly #options: SyncLoopOptions;
+  #state: SyncState;
+  #stream: DiscoveryStream | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  // Parts of a delta that is not complete.
+  #parts: ReceivedPart[] = [];
+  #part: ReceivedPart | undefined;
+  #receivedAtMs = 0;
+  #view: NodeView | undefined;
+  #query: DigestQuery | undefined;
+  #failuresMax = 0;
+  // Highest heartbeat that the next ack answers; undefined: no ack is due.
+  #ackDue: bigint | undefined;
+  #addresses: readonly Address[];
+  #toldAddresses: readonly Address[] | undefined;
+  readonly #seldom = new Seldom();
+
+  constructor(options: SyncLoopOptions) {
+    this.#options = options;
+    this.#state = options.initial;
+    this.#addresses = options.addresses;
+  }
+
+  get state(): SyncState {
+    return this.#state;
+  }
+
+  /** The full current list. */
+  get failures(): readonly NodeFailure[] {
+    const { rounds } = this.#options;
+    return mergeFailures({
+      notices: rounds.notices,
+      dataplane: rounds.failures,
+      activation: rounds.activationFailure,
+      held: this.#state.kind === "holding" ? this.#state.removal : undefined,
+    });
+  }
+
+  /** What is live, or the list of failures, changed. */
+  changed(): void {
+    this.#dispatch({ kind: "changed" });
+  }
+
+  addressesChanged(addresses: readonly Address[]): void {
+    this.#addresses = addresses;
+    this.#dispatch({ kind: "changed" });
+  }
+
+  /** Follows a control plane until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#dispatch({ kind: "tick" });
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    clearTimeout(this.#timer);
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.close();
+  }
+
+  #dispatch(event: SyncEvent): void {
+    const before = this.#state;
+    const stepped = step(before, event, performance.now(), Math.random(), this.#options.limits);
+    this.#state = stepped.state;
+    for (const effect of stepped.effects) this.#do(effect);
+    if (stepped.state.standing.floor === undefined) this.#options.rounds.open();
+    const isOpen = stepped.state.kind === "following" || stepped.state.kind === "holding";
+    this.#options.metrics.connected.set(isOpen ? 1 : 0);
+    if (stepped.state.kind === "holding" && before.kind !== "holding") this.#sayHeld(stepped.state);
+    if (before.kind === "holding" && stepped.state.kind === "following") {
+      this.#options.log.info("the mass removal was confirmed: following again");
+    }
+    this.#arm();
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const ms = Math.max(0, dueAtMs(this.#state) - performance.now());
+    this.#timer = setTimeout(() => this.#dispatch({ kind: "tick" }), Math.ceil(ms)).unref();
+  }
+
+  #do(effect: SyncEffect): void {
+    switch (effect.kind) {
+      case "connect":
+        return this.#connect();
+      case "hello":
+        void this.#hello();
+        return;
+      case "close":
+        return this.#close(effect);
+      case "stage":
+        if (this.#part !== undefined) this.#parts.push(this.#part);
+        return;
+      case "discard":
+        this.#parts = [];
+        return;
+      case "commit":
+        return this.#commit(effect.cursor, effect.scope);
+      case "advance":
+        this.#options.rounds.committed(undefined, effect.cursor, undefined);
+        return;
+      case "view":
+        return this.#takeView();
+      case "ack":
+        this.#ackDue = effect.heartbeat > (this.#ackDue ?? 0n) ? effect.heartbeat : (this.#ackDue ?? 0n);
+        return this.#flush();
+      case "digests":
+        return this.#digests();
+    }
+  }
+
+  #connect(): void {
+    this.#ackDue = undefined;
+    this.#toldAddresses = undefined;
+    let opened: DiscoveryStream | undefined;
+    const isCurrent = (): boolean => opened !== undefined && this.#stream === opened;
+    const stream = this.#options.openStream({
+      connected: () => {
+        if (isCurrent()) this.#dispatch({ kind: "connected" });
+      },
+      message: (message) => {
+        if (isCurrent()) this.#receive(message);
+      },
+      drained: () => {
+        if (isCurrent()) this.#flush();
+      },
+      ended: (end) => {
+        if (isCurrent()) this.#ended(end);
+      },
+    });
+    opened = stream;
+    this.#stream = stream;
+  }
+
+  // A claim to hold what is not live would be taken for an ack: so first what was received goes live.
+  async #hello(): Promise<void> {
+    const { node, instance, versions, store, rounds } = this.#options;
+    const stream = this.#stream;
+    await rounds.settled();
+    if (stream === undefined || this.#stream !== stream) return;
+    const { cursor, floor } = this.#state.standing;
+    const isLive = floor !== undefined || (cursor !== undefined && covers(rounds.active?.cursor, cursor));
+    this.#toldAddresses = this.#addresses;
+    stream.send(
+      helloMessage({
+        node,
+        instance,
+        cursor: isLive ? cursor : undefined,
+        digest: store.digest,
+        counts: store.counts,
+        addresses: this.#addresses,
+        versions,
+      }),
+    );
+  }
+
+  #receive(message: SyncResponse): void {
+    const stream = this.#stream;
+    this.#receivedAtMs = performance.now();
+    const { welcome, nodeView, delta, synced, heartbeat, digestQuery, goaway } = message;
+    // In the order of their fields; one that ends the stream ends the message.
+    const readers: readonly (() => void)[] = [
+      () => {
+        if (welcome === undefined) return;
+        this.#failuresMax = failuresMaxOf(welcome);
+        this.#dispatch(welcomeEvent(welcome));
+        if (this.#stream === stream) this.#sayWelcome(welcome.version);
+      },
+      () => {
+        if (nodeView === undefined) return;
+        this.#view = nodeView;
+        this.#dispatch(nodeViewEvent(nodeView));
+      },
+      () => {
+        if (delta !== undefined) this.#receiveDelta(delta);
+      },
+      () => {
+        if (synced !== undefined) this.#dispatch(syncedEvent(synced));
+      },
+      () => {
+        if (heartbeat === undefined) return;
+        this.#compareDigest(heartbeat);
+        this.#dispatch({ kind: "heartbeat", sequence: heartbeat.sequence });
+      },
+      () => {
+        if (digestQuery === undefined) return;
+        this.#query = digestQuery;
+        this.#dispatch({ kind: "digest-query" });
+      },
+      () => {
+        if (goaway !== undefined) this.#dispatch({ kind: "goaway", retryAfterMs: goaway.retryAfterMs });
+      },
+    ];
+    for (const read of readers) {
+      if (this.#stream !== stream) return;
+      read();
+    }
+  }
+
+  #receiveDelta(delta: Delta): void {
+    const { store } = this.#options;
+    const reading = readPart(delta);
+    const part = reading.kind === "part" ? reading.part : undefined;
+    this.#part = part;
+    const scope = scopeOf(delta);
+    const isLast = delta.part + 1 >= Math.max(1, delta.parts);
+    const services =
+      isLast && scope !== "since" && part !== undefined
+        ? store.servicesRemovedBy([...this.#parts, part], pruningOf(scope))
+        : 0;
+    const removal = { services, ofServices: store.counts.services };
+    this.#dispatch(deltaEvent(delta, reading.kind === "malformed" ? reading.reason : undefined, removal));
+    this.#part = undefined;
+  }
+
+  #commit(cursor: Cursor, scope: DeltaScope): void {
+    const { store, rounds, metrics } = this.#options;
+    const change = store.commit(this.#parts, pruningOf(scope));
+    this.#parts = [];
+    metrics.deltasReceived.with(scope).inc();
+    rounds.committed(change, cursor, this.#receivedAtMs);
+  }
+
+  #takeView(): void {
+    const { rounds } = this.#options;
+    if (this.#view !== undefined && !isSameView(this.#view, rounds.view))
+      rounds.nodeViewChanged(copyOfView(this.#view));
+  }
+
+  #digests(): void {
+    const { store } = this.#options;
+    const state = this.#state;
+    if (this.#query === undefined || (state.kind !== "following" && state.kind !== "holding")) return;
+    for (const message of digestsMessages(store, position(state.standing, state.session), this.#query)) {
+      this.#stream?.send(message);
+    }
+  }
+
+  // The control plane compares the digest of each ack and repairs; here it is only counted.
+  #compareDigest(heartbeat: Heartbeat): void {
+    const { store, metrics, log } = this.#options;
+    const state = this.#state;
+    if (state.kind !== "following" || heartbeat.digest === undefined) return;
+    const at = position(state.standing, state.session);
+    if (BigInt(at) !== heartbeat.revision || heartbeat.digest === store.digest) return;
+    metrics.digestMismatches.inc();
+    const leftOut = this.#seldom.due("digest-mismatch", performance.now());
+    if (leftOut === undefined) return;
+    log.error("what this node holds is not what the control plane says: waiting for its repair", {
+      revision: at,
+      leftOut,
+    });
+  }
+
+  // Only the newest ack waits, and only until the one before has left.
+  #flush(): void {
+    const { store, rounds } = this.#options;
+    const state = this.#state;
+    const stream = this.#stream;
+    if (this.#ackDue === undefined || stream?.isWritable !== true) return;
+    if (state.kind !== "following" && state.kind !== "holding") return;
+    const active = this.#activeIn(state.session, state.standing);
+    const addresses = this.#toldAddresses === this.#addresses ? undefined : this.#addresses;
+    this.#toldAddresses = this.#addresses;
+    const message = ackMessage(
+      {
+        ...active,
+        appliedAtUs: rounds.active?.appliedAtUs ?? 0,
+        durations: rounds.active?.durations ?? { receivedToActiveUs: 0, planUs: 0, stageUs: 0, persistUs: 0 },
+        failures: this.failures,
+        heartbeat: this.#ackDue,
+        addresses,
+        counts: store.counts,
+      },
+      this.#failuresMax,
+    );
+    this.#ackDue = undefined;
+    stream.send(message);
+  }
+
+  // With a floor the kernel runs more than is held: what is held is the part of it whose digest is known.
+  #activeIn(session: Session, standing: Standing): { readonly revision: Revision; readonly digest: bigint } {
+    const { store, rounds } = this.#options;
+    if (standing.floor !== undefined) {
+      const isOfEpoch = isSameEpoch(standing.floor.epoch, session.epoch);
+      return { revision: isOfEpoch ? position(standing, session) : revisionZero, digest: store.digest };
+    }
+    const active = rounds.active;
+    if (active === undefined || !isSameEpoch(active.cursor.epoch, session.epoch)) {
+      return { revision: revisionZero, digest: store.digest };
+    }
+    return { revision: active.cursor.revision, digest: active.digest };
+  }
+
+  #close(effect: Extract<SyncEffect, { readonly kind: "close" }>): void {
+    const { metrics } = this.#options;
+    if (effect.cause === "older-epoch") metrics.epochsRefused.inc();
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.close();
+    this.#sayEnd(effect);
+  }
+
+  #ended(end: StreamEnd): void {
+    this.#stream = undefined;
+    this.#sayEnd(end);
+    this.#dispatch({ kind: "ended" });
+  }
+
+  #sayEnd(end: { readonly cause: string; readonly message: string }): void {
+    const { metrics, log } = this.#options;
+    metrics.streamsEnded.with(end.cause).inc();
+    const leftOut = this.#seldom.due(end.cause, performance.now());
+    if (leftOut === undefined) return;
+    log.warn(`${end.message} (this node keeps serving its last state and tries again)`, { cause: end.cause, leftOut });
+  }
+
+  #sayWelcome(version: string): void {
+    const state = this.#state;
+    if (state.kind !== "following" && state.kind !== "holding") return;
+    const { cursor } = state.standing;
+    this.#options.log.info("welcomed by a control plane", {
+      epoch: printEpoch(state.session.epoch),
+      version,
+      cursor: cursor === undefined ? "none" : printCursor(cursor),
+    });
+  }
+
+  #sayHeld({ removal }: Extract<SyncState, { readonly kind: "holding" }>): void {
+    this.#options.metrics.massRemovalsHeld.inc();
+    this.#options.log.error(
+      `the control plane would remove ${removal.services} of ${removal.ofServices} services: held, the last state stays; ` +
+        "look at its source, or confirm with weft confirm-removal",
+    );
+  }
+}
+
+function pruningOf(scope: DeltaScope): Pruning {
+  return scope === "everything" ? "everything-unlisted" : "nothing";
+}
+
+// Decoded addresses are views of the received message, which must not stay.
+function copyOfView(view: NodeView): NodeView {
+  return fromBinary(NodeViewSchema, toBinary(NodeViewSchema, view));
+}

@@ -1,0 +1,259 @@
+/**
+ * The form of the state on disk: a header, then records. Each record is {length u32, checksum u64, payload}, little-endian; the
+ * checksum covers the payload. Payloads are puts (encoded resources), removals (ids) or a commit (cursor and node view), which
+ * makes everything before it valid. So a torn or damaged tail costs what came after the last good commit, and nothing else.
+ */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { epoch, revision } from "@weft/proto/cursor.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
+import { CursorSchema, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { hash64 } from "@weft/proto/hash.ts";
+import { receivedId } from "@weft/proto/ids.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+import { bytesOf } from "./kept-bytes.ts";
+import { readResource } from "./received-resource.ts";
+import type { HeldResource } from "./received-resource.ts";
+
+export const stateVersion = 1;
+/** "WEFTSTAT", the version as u32, 4 zero bytes. */
+export const headerBytes = 16;
+const magic = "WEFTSTAT";
+const recordHeadBytes = 12;
+/** Payload at which a record of puts is closed. */
+const recordTargetBytes = 256 * 1_024;
+/** A longer record is damage. One resource may exceed the target. */
+export const recordBytesMax = 64 * 1_024 * 1_024;
+const removalsPerRecord = 16_384;
+
+const tagPuts = 1;
+const tagRemovals = 2;
+const tagCommit = 3;
+
+/** What is written in one step. */
+export interface StateWrite {
+  readonly removed: Iterable<ResourceId>;
+  readonly puts: Iterable<readonly [ResourceId, HeldResource]>;
+  readonly commit: StateCommit;
+}
+
+export interface StateCommit {
+  /** Undefined: nothing is held, only the node view is known. */
+  readonly cursor: Cursor | undefined;
+  readonly view: NodeView | undefined;
+}
+
+/** What a good file says. */
+export interface SavedState extends StateCommit {
+  readonly resources: ReadonlyMap<ResourceId, HeldResource>;
+}
+
+export type StateReading =
+  | {
+      readonly kind: "state";
+      readonly state: SavedState;
+      /** Bytes up to the last good commit; what follows is torn or damaged. */
+      readonly goodBytes: number;
+    }
+  | { readonly kind: "unusable"; readonly reason: string };
+
+export function encodeHeader(): Uint8Array {
+  const header = new Uint8Array(headerBytes);
+  for (let i = 0; i < magic.length; i++) header[i] = magic.charCodeAt(i);
+  new DataView(header.buffer).setUint32(magic.length, stateVersion, true);
+  return header;
+}
+
+/** Records of one step, each ready to be written; the last one is the commit. */
+export function* encodeWrite(write: StateWrite): Generator<Uint8Array, undefined> {
+  let ids: ResourceId[] = [];
+  for (const id of write.removed) {
+    ids.push(id);
+    if (ids.length < removalsPerRecord) continue;
+    yield encodeRemovals(ids);
+    ids = [];
+  }
+  if (ids.length > 0) yield encodeRemovals(ids);
+  let parts: Uint8Array[] = [];
+  let size = 0;
+  for (const [, resource] of write.puts) {
+    const bytes = bytesOf(resource.bytes);
+    parts.push(bytes);
+    size += 4 + bytes.length;
+    if (size < recordTargetBytes) continue;
+    yield encodePuts(parts, size);
+    parts = [];
+    size = 0;
+  }
+  if (parts.length > 0) yield encodePuts(parts, size);
+  yield encodeCommit(write.commit);
+}
+
+/** Never throws: damage ends the reading at the last good commit. */
+export function readState(bytes: Uint8Array): StateReading {
+  if (bytes.length < headerBytes) return { kind: "unusable", reason: "it is shorter than its header" };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (String.fromCharCode(...bytes.subarray(0, magic.length)) !== magic)
+    return { kind: "unusable", reason: "it is no state file" };
+  const version = view.getUint32(magic.length, true);
+  if (version !== stateVersion || view.getUint32(magic.length + 4, true) !== 0) {
+    return { kind: "unusable", reason: `it is of version ${version}, this agent reads ${stateVersion}` };
+  }
+  const resources = new Map<ResourceId, HeldResource>();
+  let last: (StateCommit & { readonly goodBytes: number }) | undefined;
+  // Operations since the last commit: applied by the next one.
+  let pending: (() => void)[] = [];
+  let at = headerBytes;
+  for (;;) {
+    const payload = readRecord(bytes, view, at);
+    if (payload === undefined) break;
+    at += recordHeadBytes + payload.length;
+    const operation = readPayload(payload, resources);
+    if (operation === undefined) break;
+    if (typeof operation === "function") {
+      pending.push(operation);
+    } else {
+      for (const apply of pending) apply();
+      pending = [];
+      last = { ...operation, goodBytes: at };
+    }
+  }
+  if (last === undefined) return { kind: "unusable", reason: "it holds no complete state" };
+  return { kind: "state", state: { resources, cursor: last.cursor, view: last.view }, goodBytes: last.goodBytes };
+}
+
+// Undefined: no whole, undamaged record starts here.
+function readRecord(bytes: Uint8Array, view: DataView, at: number): Uint8Array | undefined {
+  if (at + recordHeadBytes > bytes.length) return undefined;
+  const length = view.getUint32(at, true);
+  if (length === 0 || length > recordBytesMax || at + recordHeadBytes + length > bytes.length) return undefined;
+  const payload = bytes.subarray(at + recordHeadBytes, at + recordHeadBytes + length);
+  const checksum = hash64(payload);
+  if (view.getUint32(at + 4, true) !== checksum.low || view.getUint32(at + 8, true) !== checksum.high) return undefined;
+  return payload;
+}
+
+// A function: an operation that waits for its commit. Undefined: not readable.
+function readPayload(payload: Uint8Array, into: Map<ResourceId, HeldResource>): (() => void) | StateCommit | undefined {
+  try {
+    const body = payload.subarray(1);
+    switch (payload[0]) {
+      case tagPuts: {
+        const puts = readPuts(body);
+        return () => {
+          for (const [id, resource] of puts) into.set(id, resource);
+        };
+      }
+      case tagRemovals: {
+        const ids = readRemovals(body);
+        return () => {
+          for (const id of ids) into.delete(id);
+        };
+      }
+      case tagCommit:
+        return readCommit(body);
+      default:
+        return undefined;
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+function readPuts(body: Uint8Array): readonly (readonly [ResourceId, HeldResource])[] {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const puts: (readonly [ResourceId, HeldResource])[] = [];
+  for (let at = 0; at < body.length;) {
+    const length = view.getUint32(at, true);
+    const reading = readResource(body.subarray(at + 4, at + 4 + length));
+    if (reading.kind === "malformed") throw new RangeError(reading.reason);
+    puts.push([reading.id, reading.resource]);
+    at += 4 + length;
+  }
+  return puts;
+}
+
+function readRemovals(body: Uint8Array): readonly ResourceId[] {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const ids: ResourceId[] = [];
+  for (let at = 0; at < body.length; at += 8) ids.push(receivedId(view.getBigUint64(at, true)));
+  return ids;
+}
+
+// {length of the cursor u32, cursor, length of the view u32, view}; a length of 0xffffffff stands for none.
+function readCommit(body: Uint8Array): StateCommit {
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  const cursorLength = view.getUint32(0, true);
+  const cursorBytes = cursorLength === none ? undefined : body.subarray(4, 4 + cursorLength);
+  const viewAt = 4 + (cursorBytes?.length ?? 0);
+  const viewLength = view.getUint32(viewAt, true);
+  const viewBytes = viewLength === none ? undefined : body.subarray(viewAt + 4, viewAt + 4 + viewLength);
+  return {
+    cursor: cursorBytes === undefined ? undefined : readCursor(cursorBytes),
+    // A copy: decoded addresses are views, and would keep the whole file in memory.
+    view: viewBytes === undefined ? undefined : fromBinary(NodeViewSchema, new Uint8Array(viewBytes)),
+  };
+}
+
+const none = 0xffff_ffff;
+
+function readCursor(bytes: Uint8Array): Cursor {
+  const message = fromBinary(CursorSchema, bytes);
+  if (message.epoch === undefined) throw new RangeError("a cursor without an epoch");
+  return { epoch: epoch(message.epoch.createdMs, message.epoch.random), revision: revision(message.revision) };
+}
+
+function encodeCommit({ cursor, view }: StateCommit): Uint8Array {
+  const cursorBytes =
+    cursor === undefined
+      ? undefined
+      : toBinary(
+          CursorSchema,
+          create(CursorSchema, {
+            epoch: { createdMs: BigInt(cursor.epoch.createdMs), random: cursor.epoch.random },
+            revision: BigInt(cursor.revision),
+          }),
+        );
+  const viewBytes = view === undefined ? undefined : toBinary(NodeViewSchema, view);
+  const payload = new Uint8Array(1 + 4 + (cursorBytes?.length ?? 0) + 4 + (viewBytes?.length ?? 0));
+  const data = new DataView(payload.buffer);
+  payload[0] = tagCommit;
+  data.setUint32(1, cursorBytes?.length ?? none, true);
+  payload.set(cursorBytes ?? [], 5);
+  const viewAt = 5 + (cursorBytes?.length ?? 0);
+  data.setUint32(viewAt, viewBytes?.length ?? none, true);
+  payload.set(viewBytes ?? [], viewAt + 4);
+  return encodeRecord(payload);
+}
+
+function encodePuts(parts: readonly Uint8Array[], size: number): Uint8Array {
+  const payload = new Uint8Array(1 + size);
+  const data = new DataView(payload.buffer);
+  payload[0] = tagPuts;
+  let at = 1;
+  for (const part of parts) {
+    data.setUint32(at, part.length, true);
+    payload.set(part, at + 4);
+    at += 4 + part.length;
+  }
+  return encodeRecord(payload);
+}
+
+function encodeRemovals(ids: readonly ResourceId[]): Uint8Array {
+  const payload = new Uint8Array(1 + ids.length * 8);
+  const data = new DataView(payload.buffer);
+  payload[0] = tagRemovals;
+  for (const [i, id] of ids.entries()) data.setBigUint64(1 + i * 8, id, true);
+  return encodeRecord(payload);
+}
+
+function encodeRecord(payload: Uint8Array): Uint8Array {
+  const record = new Uint8Array(recordHeadBytes + payload.length);
+  const data = new DataView(record.buffer);
+  const checksum = hash64(payload);
+  data.setUint32(0, payload.length, true);
+  data.setUint32(4, checksum.low, true);
+  data.setUint32(8, checksum.high, true);
+  record.set(payload, recordHeadBytes);
+  return record;
+}
