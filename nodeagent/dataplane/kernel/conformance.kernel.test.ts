@@ -1,7 +1,7 @@
 import { after, before } from "node:test";
 import { describeDataplane } from "../conformance.ts";
 import { KernelDataplane } from "./kernel-dataplane.ts";
-import { kernelTestsSkipped, makeKernelLab, type KernelLab } from "./kernel-lab.ts";
+import { kernelTestsSkipped, makeKernelLab, type KernelLab } from "./testing/kernel-lab.ts";
 import { isServed } from "./round-applier.ts";
 
 const skip = kernelTestsSkipped();

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { findCgroup } from "./cgroup.ts";
+import { findCgroup } from "../cgroup.ts";
 
 /** Of one agent; its links must not meet those of another. */
 export interface Place {

@@ -1,0 +1,114 @@
+/**
+ * A pod for tests: a process in a network namespace of its own and in the cgroup that its argument names, which listens on
+ * loopback and opens sockets as it is told. Started by `startPod`; ends with its parent.
+ */
+import { execFileSync } from "node:child_process";
+import dgram from "node:dgram";
+import { once } from "node:events";
+import fs from "node:fs";
+import net from "node:net";
+import type { AddressInfo } from "node:net";
+import path from "node:path";
+import type { PodCall, PodReply, Seen } from "./pod.ts";
+
+const waitMsMax = 2_000;
+const udpSockets = new Map<number, dgram.Socket>();
+const tcpServers: net.Server[] = [];
+
+const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call: Name }>) => Promise<Seen> } = {
+  async listen({ address, port }) {
+    const server = net.createServer((socket) => socket.on("error", () => undefined).end(`${address}:${port}`));
+    server.listen(port, address);
+    await once(server, "listening");
+    tcpServers.push(server);
+    const udp = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+    udp.on("message", (_, from) => udp.send(`${address}:${port}`, from.port, from.address));
+    udp.bind(port, address);
+    await once(udp, "listening");
+    return {};
+  },
+  async tcp({ address, port }) {
+    const socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4 });
+    try {
+      await once(socket, "connect", { signal: AbortSignal.timeout(waitMsMax) });
+      const peer = printAddress(socket.remoteAddress ?? "", socket.remotePort ?? 0);
+      const [answer] = (await once(socket, "data", { signal: AbortSignal.timeout(waitMsMax) })) as [Buffer];
+      return { answer: answer.toString(), from: peer };
+    } finally {
+      socket.destroy();
+    }
+  },
+  async udpConnected({ address, port }) {
+    const socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+    try {
+      socket.connect(port, address);
+      await once(socket, "connect");
+      socket.send("?");
+      const [answer, from] = (await once(socket, "message", { signal: AbortSignal.timeout(waitMsMax) })) as [
+        Buffer,
+        AddressInfo,
+      ];
+      const { address: peerAddress, port: peerPort } = socket.remoteAddress();
+      return {
+        answer: answer.toString(),
+        from: printAddress(from.address, from.port),
+        peer: printAddress(peerAddress, peerPort),
+      };
+    } finally {
+      socket.close();
+    }
+  },
+  async udp({ socket: id, address, port }) {
+    const socket = udpSockets.get(id) ?? dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+    udpSockets.set(id, socket);
+    const answered = once(socket, "message", { signal: AbortSignal.timeout(waitMsMax) }) as Promise<
+      [Buffer, AddressInfo]
+    >;
+    answered.catch(() => undefined);
+    await new Promise<void>((resolve, reject) => {
+      socket.send("?", port, address, (error) => (error === null ? resolve() : reject(error)));
+    });
+    const [answer, from] = await answered;
+    return { answer: answer.toString(), from: printAddress(from.address, from.port) };
+  },
+  async udpReconnect({ addresses }) {
+    const socket = dgram.createSocket("udp4");
+    const peers: string[] = [];
+    try {
+      for (const { address, port } of addresses) {
+        socket.connect(port, address);
+        await once(socket, "connect");
+        const peer = socket.remoteAddress();
+        peers.push(printAddress(peer.address, peer.port));
+        socket.disconnect();
+      }
+      return { peers };
+    } finally {
+      socket.close();
+    }
+  },
+};
+
+function printAddress(address: string, port: number): string {
+  return net.isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+const cgroup = process.argv[2];
+if (cgroup !== undefined) fs.writeFileSync(path.join(cgroup, "cgroup.procs"), `${process.pid}`);
+execFileSync("ip", ["link", "set", "lo", "up"]);
+for (let i = 1; i <= 4; i++) execFileSync("ip", ["addr", "add", `fd00:1::${i}/128`, "dev", "lo", "nodad"]);
+
+process.on("message", (message: PodCall & { readonly id: number }) => {
+  const reply = (result: PodReply): void => {
+    process.send?.({ id: message.id, ...result });
+  };
+  const call = calls[message.call] as (of: PodCall) => Promise<Seen>;
+  const startMs = performance.now();
+  call(message).then(
+    (seen) => reply({ seen: { ...seen, ms: performance.now() - startMs } }),
+    (error: NodeJS.ErrnoException) =>
+      reply({ seen: { error: error.code ?? String(error), ms: performance.now() - startMs } }),
+  );
+});
+process.on("disconnect", () => process.exit(0));
+process.send?.({ id: 0, seen: {} });

@@ -1,0 +1,61 @@
+/** Starts a pod process (see pod-process.ts) and calls it. Test support. */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+export type PodCall =
+  | { readonly call: "listen" | "tcp" | "udpConnected"; readonly address: string; readonly port: number }
+  /** Sockets stay open under their number. */
+  | { readonly call: "udp"; readonly socket: number; readonly address: string; readonly port: number }
+  | {
+      readonly call: "udpReconnect";
+      readonly addresses: readonly { readonly address: string; readonly port: number }[];
+    };
+
+/** What the application saw: an answer and where it came from, or the code of an error. */
+export interface Seen {
+  readonly answer?: string;
+  readonly from?: string;
+  readonly peer?: string;
+  readonly peers?: readonly string[];
+  readonly error?: string;
+  readonly ms?: number;
+}
+
+export interface PodReply {
+  readonly seen: Seen;
+}
+
+export interface Pod extends Disposable {
+  call(call: PodCall): Promise<Seen>;
+}
+
+export async function startPod(cgroup: string): Promise<Pod> {
+  const script = fileURLToPath(new URL("pod-process.ts", import.meta.url));
+  const child = spawn("unshare", ["--net", process.execPath, script, cgroup], {
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+  const waiting = new Map<number, (seen: Seen) => void>();
+  let last = 0;
+  const ready = new Promise<Seen>((resolve, reject) => {
+    waiting.set(0, resolve);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`the pod process ended: ${code}`)));
+  });
+  child.on("message", ({ id, seen }: PodReply & { readonly id: number }) => {
+    waiting.get(id)?.(seen);
+    waiting.delete(id);
+  });
+  await ready;
+  return {
+    call(call) {
+      const id = ++last;
+      const answered = new Promise<Seen>((resolve) => waiting.set(id, resolve));
+      child.send({ id, ...call });
+      return answered;
+    },
+    [Symbol.dispose]: () => {
+      child.removeAllListeners("exit");
+      child.kill("SIGKILL");
+    },
+  };
+}
