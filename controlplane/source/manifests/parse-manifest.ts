@@ -1,6 +1,9 @@
 /** Bytes of a manifest -> the values of its documents. The one place that knows the `yaml` package. */
 import { Composer, Lexer, Parser } from "yaml";
 import type { Document } from "yaml";
+import { parsePlainYaml } from "./plain-yaml.ts";
+import { splitDocuments } from "./split-documents.ts";
+import type { DocumentText } from "./split-documents.ts";
 
 /** Values in values. The API's objects need 10. */
 const depthMax = 64;
@@ -27,12 +30,33 @@ export function parseManifest(bytes: Uint8Array, isJson: boolean): ParsedManifes
   const control = /[\0-\x08\x0b\x0c\x0e-\x1f]/.exec(text);
   if (control !== null) return unparsable(lineAt(text, control.index), "holds a control character; it must be text");
   if (text.includes("\r")) text = text.replaceAll("\r\n", "\n");
-  if (isJson || /^\s*[{[]/.test(text)) {
-    const json = parseJson(text);
-    // YAML's flow style begins like JSON, so that only the other parser can tell what is wrong.
-    if (json.kind === "parsed" || isJson) return json;
+  if (isJson) return parseJson(text);
+  const documents = splitDocuments(text);
+  return documents === undefined ? parseByLibrary(text, 0) : parseDocuments(documents);
+}
+
+// The fast ways first; the whole parser for the rest, and for what to say about what is wrong.
+function parseDocuments(texts: readonly DocumentText[]): ParsedManifest {
+  const documents: unknown[] = [];
+  let libraryCharacters = 0;
+  for (const { text, linesBefore } of texts) {
+    const parsed = /^\s*[{[]/.test(text) ? parseJson(text) : parsePlain(text);
+    if (parsed?.kind === "parsed") {
+      documents.push(...parsed.documents);
+      continue;
+    }
+    libraryCharacters += text.length;
+    const whole =
+      libraryCharacters > libraryCharactersMax ? tooLarge(libraryCharacters) : parseByLibrary(text, linesBefore);
+    if (whole.kind === "unparsable") return whole;
+    documents.push(...(whole.documents.length === 0 ? [null] : whole.documents));
   }
-  return parseByLibrary(text);
+  return { kind: "parsed", documents };
+}
+
+function parsePlain(text: string): ParsedManifest | undefined {
+  const plain = parsePlainYaml(text);
+  return plain === undefined ? undefined : { kind: "parsed", documents: [plain.value] };
 }
 
 function parseJson(text: string): ParsedManifest {
@@ -72,13 +96,13 @@ function endOfString(text: string, start: number): number {
   return text.length;
 }
 
-function parseByLibrary(text: string): ParsedManifest {
-  if (text.length > libraryCharactersMax) {
-    return unparsable(
-      undefined,
-      `has ${text.length} characters; more than ${libraryCharactersMax} are read of JSON and plain YAML only`,
-    );
-  }
+function tooLarge(characters: number): ParsedManifest {
+  const message = `has ${characters} characters of elaborate YAML; more than ${libraryCharactersMax} are read of JSON and plain YAML only`;
+  return unparsable(undefined, message);
+}
+
+function parseByLibrary(text: string, linesBefore: number): ParsedManifest {
+  if (text.length > libraryCharactersMax) return tooLarge(text.length);
   const merges = text.split("<<").length - 1;
   if (merges > 0 && merges * text.split("\n").length > mergeCopiesMax)
     return unparsable(undefined, "has too many merge keys");
@@ -99,16 +123,16 @@ function parseByLibrary(text: string): ParsedManifest {
     }
     for (const document of composer.end(false, text.length)) documents.push(valueOf(document, text));
   } catch (error) {
-    if (error instanceof Unparsable) return unparsable(error.line, error.message);
+    if (error instanceof Unparsable) return unparsable(linesBefore + error.line, error.message);
     return unparsable(undefined, `is not YAML: ${firstLine(error instanceof Error ? error.message : String(error))}`);
   }
   return { kind: "parsed", documents };
 }
 
 class Unparsable extends Error {
-  readonly line: number | undefined;
+  readonly line: number;
 
-  constructor(line: number | undefined, message: string) {
+  constructor(line: number, message: string) {
     super(message);
     this.line = line;
   }
