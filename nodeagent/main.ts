@@ -28,7 +28,7 @@ async function main(signal: AbortSignal): Promise<ExitCode> {
       return exitCodes.ok;
     case "cleanup": {
       const { cleanupPinned } = await import("./dataplane/kernel/cleanup-pinned.ts");
-      await cleanupPinned(parsed.values);
+      cleanupPinned(parsed.values);
       return exitCodes.ok;
     }
   }
@@ -100,5 +100,5 @@ async function dump(values: DumpValues): Promise<void> {
     return;
   }
   const { dumpPinned } = await import("./dataplane/kernel/dump-pinned.ts");
-  for (const line of planLines(await dumpPinned(values.bpffs))) process.stdout.write(`${line}\n`);
+  for (const line of planLines(dumpPinned(values.bpffs))) process.stdout.write(`${line}\n`);
 }

@@ -52,7 +52,7 @@ export function mergeFailures({ notices, dataplane, activation, held }: FailureS
   if (activation !== undefined) add({ service: "", category: "kernel", reason: activation });
   for (const failure of dataplane) add(failure);
   for (const notice of notices) add(notice);
-  return [...merged.values()].sort(
+  return [...merged.values()].toSorted(
     (a, b) =>
       categories.indexOf(a.category) - categories.indexOf(b.category) ||
       compareText(a.service, b.service) ||

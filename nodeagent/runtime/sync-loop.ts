@@ -178,23 +178,21 @@ export class SyncLoop {
   #connect(): void {
     this.#ackDue = undefined;
     this.#toldAddresses = undefined;
-    let opened: DiscoveryStream | undefined;
-    const isCurrent = (): boolean => opened !== undefined && this.#stream === opened;
-    const stream = this.#options.openStream({
+    // Callbacks come later than this function returns, and are void once another stream took its place.
+    const stream: DiscoveryStream = this.#options.openStream({
       connected: () => {
-        if (isCurrent()) this.#dispatch({ kind: "connected" });
+        if (this.#stream === stream) this.#dispatch({ kind: "connected" });
       },
       message: (message) => {
-        if (isCurrent()) this.#receive(message);
+        if (this.#stream === stream) this.#receive(message);
       },
       drained: () => {
-        if (isCurrent()) this.#flush();
+        if (this.#stream === stream) this.#flush();
       },
       ended: (end) => {
-        if (isCurrent()) this.#ended(end);
+        if (this.#stream === stream) this.#ended(end);
       },
     });
-    opened = stream;
     this.#stream = stream;
   }
 

@@ -154,7 +154,7 @@ export function initialState(cursor: Cursor | undefined, live: Cursor | undefine
   const isAhead = live !== undefined && !covers(cursor, live);
   const newest = [cursor?.epoch, live?.epoch]
     .filter((epoch) => epoch !== undefined)
-    .sort(compareEpochs)
+    .toSorted(compareEpochs)
     .at(-1);
   return {
     kind: "backing-off",
