@@ -36,7 +36,7 @@ export class LabControlPlane {
 
   /** Resolves when it listens. */
   async start(): Promise<void> {
-    const arguments_ = [
+    const args = [
       "--manifests",
       this.#ground.paths.manifests,
       "--listen",
@@ -47,7 +47,7 @@ export class LabControlPlane {
     ];
     this.#process = LabProcess.start(
       "weft-controlplane",
-      nodeCommand("controlplane/main.ts", ...arguments_),
+      nodeCommand("controlplane/main.ts", ...args),
       placeOf(this.#ground, "control"),
     );
     const ready = await this.#process.lineMatching(/^ready grpc=(\S+) http=(\S+)/, readyWaitMs);

@@ -69,6 +69,8 @@ export class LabProcess {
     try {
       const child = spawn("sh", ["-c", `${join}exec "$@"`, cgroupFile, ...enter, ...command], {
         stdio: ["pipe", "pipe", log],
+        // A session of its own: Ctrl-C in a terminal is for the lab's owner, which ends the rest in order.
+        detached: true,
         env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
       }) as ChildProcessByStdio<Writable, Readable, null>;
       const started = new LabProcess(name, child, place);
@@ -138,9 +140,9 @@ export class LabProcess {
   }
 }
 
-/** A file of the repository as an argument of node, quiet about type stripping. */
+/** A program of this repository under this Node, with the options of the launchers (`bin/`). */
 export function nodeCommand(file: string, ...args: readonly string[]): readonly string[] {
-  return [process.execPath, path.join(repository, file), ...args];
+  return [process.execPath, "--disable-warning=DEP0123", path.join(repository, file), ...args];
 }
 
 /** Moment at which `pid` started, in clock ticks since boot: tells it from another process of the same number. */

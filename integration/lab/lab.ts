@@ -22,9 +22,10 @@ import { missingForKernelLab } from "./kernel-support.ts";
 import { LabControlPlane } from "./lab-control-plane.ts";
 import { LabNode } from "./lab-node.ts";
 import { cgroupName, labPaths, namespaceName } from "./lab-paths.ts";
-import { LabProcess, nodeCommand } from "./lab-process.ts";
+import { LabProcess, nodeCommand, startTime } from "./lab-process.ts";
 import { clusterScript, podsScript } from "./network-script.ts";
 import type { PodPlace } from "./network-script.ts";
+import { RevisionWatch } from "./revision-watch.ts";
 import { TrafficClient } from "./traffic.ts";
 
 export interface LabOptions {
@@ -57,6 +58,8 @@ export interface LabPod extends PodPlace {
   readonly process: LabProcess;
 }
 
+/** Holds pid and start time of the process that uses the lab. */
+const ownerFile = "owner";
 const podReadyWaitMs = 15_000;
 
 export class Lab implements AsyncDisposable {
@@ -133,13 +136,15 @@ export class Lab implements AsyncDisposable {
     return runCommand(`weft ${args.join(" ")}`, command, { ...place, logFile: path.join(this.logs, "weft.log") });
   }
 
-  /** Starts a program of this repository beside the control plane. */
-  startBesideControlPlane(name: string, file: string, ...args: readonly string[]): LabProcess {
-    const place = placeOf(this.#ground, "control");
-    return LabProcess.start(name, nodeCommand(file, ...args), {
-      ...place,
-      logFile: path.join(this.logs, `${name}.log`),
-    });
+  /** Follows commits and acks, the last ones included; ends with the control plane. */
+  watchRevisions(): RevisionWatch {
+    const args = ["revisions", "--watch", "--past", "64", "-o", "json", "--controlplane", this.controlplane.address];
+    const place = { ...placeOf(this.#ground, "control"), logFile: path.join(this.logs, "weft.log") };
+    const watch = LabProcess.start("weft revisions", nodeCommand("cli/main.ts", ...args, "--insecure"), place);
+    return new RevisionWatch(
+      watch,
+      this.nodes.map((node) => node.name),
+    );
   }
 
   /** Leaves the lab up when this process ends. */
@@ -193,6 +198,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   if (missing !== undefined) throw new Error(`a kernel lab is not possible here: ${missing}`);
 
   const ground = groundOf(options);
+  checkNoOwner(ground);
   await destroyLab(options.name);
   const lab = new Lab(ground, options.nodes, startJanitor(options.name));
   try {
@@ -228,9 +234,19 @@ function groundOf(options: LabOptions): Ground {
   return { lab: options.name, dataplane: options.dataplane, paths: labPaths(options.name), cgroup };
 }
 
+// A lab of this name that someone uses is not to be taken away from them; one that was kept or left is.
+function checkNoOwner({ lab, paths }: Ground): void {
+  const file = path.join(paths.root, ownerFile);
+  if (!fs.existsSync(file)) return;
+  const [pid = "", started] = fs.readFileSync(file, "utf8").split(" ");
+  if (Number(pid) === process.pid || startTime(Number(pid)) !== started) return;
+  throw new Error(`lab ${lab} is in use by process ${pid}: wait for it, or end it`);
+}
+
 function makeFolders({ lab, paths, cgroup }: Ground): void {
   for (const folder of [paths.root, paths.manifests, paths.state, paths.logs, paths.processes])
     fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(paths.root, ownerFile), `${process.pid} ${startTime(process.pid)}`);
   if (cgroup === undefined) return;
   fs.mkdirSync(cgroup);
   fs.mkdirSync(paths.bpffs);

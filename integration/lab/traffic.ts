@@ -4,7 +4,7 @@ import type { LabProcess } from "./lab-process.ts";
 
 const answerWaitMs = 30_000;
 
-/** Everything reported since the client started or since `reset`. */
+/** What was reported, added up. */
 export interface TrafficTotal {
   readonly made: number;
   readonly failed: number;
@@ -22,6 +22,7 @@ export class TrafficClient {
   readonly #pending = new Map<number, (message: ClientMessage) => void>();
   #next = 0;
   #total = emptyTotal();
+  #recent = emptyTotal();
   #onReport: Array<() => void> = [];
 
   constructor(process: LabProcess) {
@@ -29,8 +30,14 @@ export class TrafficClient {
     process.onLine((line) => this.#hear(JSON.parse(line) as ClientMessage));
   }
 
+  /** Since the client started. */
   get total(): TrafficTotal {
     return this.#total;
+  }
+
+  /** Since the last `forgetRecent`. */
+  get recent(): TrafficTotal {
+    return this.#recent;
   }
 
   /** Starts or replaces the traffic; no targets: silence. */
@@ -38,8 +45,8 @@ export class TrafficClient {
     this.process.send({ kind: "traffic", targets, perSecond, reportMs });
   }
 
-  reset(): void {
-    this.#total = emptyTotal();
+  forgetRecent(): void {
+    this.#recent = emptyTotal();
   }
 
   /** Resolves at the end of the first whole interval that began after now. */
@@ -101,6 +108,7 @@ export class TrafficClient {
         return;
       case "report": {
         this.#total = addReport(this.#total, message);
+        this.#recent = addReport(this.#recent, message);
         const waiting = this.#onReport;
         this.#onReport = [];
         for (const resolve of waiting) resolve();
