@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { it } from "node:test";
+import {
+  activationLayout,
+  backendLayout,
+  cidrKeyLayout,
+  descriptorLayout,
+  frontendKeyLayout,
+  nameLayout,
+  settingsLayout,
+  stateLayout,
+} from "./layout.ts";
+import { btfStructs } from "./testing/btf.ts";
+
+const structs = btfStructs(fs.readFileSync(new URL("../../../bpf/dist/sock.bpf.o", import.meta.url)));
+
+const layouts = {
+  frontend_key: frontendKeyLayout,
+  cidr_key: cidrKeyLayout,
+  state: stateLayout,
+  descriptor: descriptorLayout,
+  backend: backendLayout,
+  name: nameLayout,
+  activation: activationLayout,
+  settings: settingsLayout,
+} as const;
+
+for (const [name, { size, ...members }] of Object.entries(layouts)) {
+  it(`struct ${name} is the same in C and TypeScript`, () => {
+    assert.deepEqual(structs.get(name), { size, members });
+  });
+}
