@@ -23,6 +23,7 @@ import { MapReader } from "./map-reader.ts";
 import { defaultKernelLimits, mapSizes, type KernelLimits } from "./map-sizes.ts";
 import {
   isOurs,
+  limitsOfFolder,
   linksFolder,
   lockPinFolder,
   preparePinFolder,
@@ -78,7 +79,7 @@ export class KernelDataplane implements Dataplane {
     for (const name of fs.readdirSync(this.#bpffs)) {
       if (isOurs(name) && name.startsWith("removed-")) removeFolder(this.#bpffs, name);
     }
-    const before = readPinned(this.#bpffs);
+    const before = hasOtherSizes(this.#bpffs, this.#limits) ? readPinned(this.#bpffs) : undefined;
     const object = stack.use(loadPrograms(this.#bpffs, this.#limits, sizes, this.#log));
     const maps = openMaps(object, sizes);
     const probePort = this.#writeSettings(object);
@@ -188,6 +189,12 @@ export class KernelDataplane implements Dataplane {
 /** Not open yet: that is the first call on every dataplane. */
 export function openKernelDataplane(options: KernelDataplaneOptions): KernelDataplane {
   return new KernelDataplane(options);
+}
+
+function hasOtherSizes(bpffs: string, limits: KernelLimits): boolean {
+  return fs
+    .readdirSync(bpffs)
+    .some((name) => limitsOfFolder(name) !== undefined && name !== servicesFolderName(limits));
 }
 
 function readCidrs({ maps }: PinnedState): Prefix[] {

@@ -16,13 +16,14 @@ const udpSockets = new Map<number, dgram.Socket>();
 const tcpServers: net.Server[] = [];
 
 const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call: Name }>) => Promise<Seen> } = {
-  async listen({ address, port }) {
-    const server = net.createServer((socket) => socket.on("error", () => undefined).end(`${address}:${port}`));
+  async listen({ address, port }: { address: string; port: number }) {
+    const name = `${address}:${port}`;
+    const server = net.createServer((socket) => socket.on("error", () => undefined).end(name));
     server.listen(port, address);
     await once(server, "listening");
     tcpServers.push(server);
     const udp = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
-    udp.on("message", (_, from) => udp.send(`${address}:${port}`, from.port, from.address));
+    udp.on("message", (_, from) => udp.send(name, from.port, from.address));
     udp.bind(port, address);
     await once(udp, "listening");
     return {};
