@@ -64,8 +64,11 @@ async function runSuite(suite: Suite): Promise<[string, Counts, number]> {
   if (lacking === undefined) {
     const queue = [...suite.files];
     const worker = async (): Promise<void> => {
-      for (let file = queue.shift(); file !== undefined; file = queue.shift())
-        counts = addCounts(counts, report(await runFile(file)));
+      for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+        // Two steps: `counts` must be read after the wait.
+        const counted = report(await runFile(file));
+        counts = addCounts(counts, counted);
+      }
     };
     await Promise.all(Array.from({ length: suite.isSerial ? 1 : concurrency }, worker));
   } else {
