@@ -15,8 +15,10 @@ const refusalsPrintedMax = 100;
 export async function checkManifestsFolder(folder: string): Promise<void> {
   try {
     const found = await stat(folder);
-    await access(folder, constants.R_OK | constants.X_OK);
-    if (found.isDirectory()) return;
+    if (found.isDirectory()) {
+      await access(folder, constants.R_OK | constants.X_OK);
+      return;
+    }
   } catch (error) {
     throw fromErrno(error, `read the folder --manifests ${folder}`);
   }

@@ -279,6 +279,8 @@ function stepAck(state: OpenStream, ack: Ack, world: World, nowMs: number): Step
 
 function stepWritten(state: OpenStream, world: World, nowMs: number): Step {
   const progress = state.progress;
+  // The first commit passes over a stream whose Welcome or view is still being written.
+  if (progress.kind === "waiting" && world.isSynced) return pump(start(state, world), world, nowMs);
   if (progress.kind !== "following") return pump({ state, effects: nothing }, world, nowMs);
   const isNews = progress.cursor > state.reported;
   if (!isNews && !state.hasTurn) return pump({ state, effects: nothing }, world, nowMs);

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { epoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { Fleet } from "./fleet.ts";

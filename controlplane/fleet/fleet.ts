@@ -72,7 +72,7 @@ export class Fleet implements FleetObserver {
       asked.listener.ended(answer);
       this.#emit({ kind: "answered", outcome: answer.outcome });
     };
-    const listener = { noted: asked.listener.noted, ended };
+    const listener = { noted: (note: string) => asked.listener.noted(note), ended };
     const cancel = this.#waits.start({ ...asked, listener }, this.#context(), nowMs);
     this.#emit({ kind: "asked" });
     return cancel;
