@@ -1,17 +1,24 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { credentials, status } from "@grpc/grpc-js";
+import type { ChannelCredentials } from "@grpc/grpc-js";
 import { addressBytes, addressFromBytes } from "@weft/proto/address.ts";
 import { GoawayReason, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { WaitOutcome } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { FleetService, WaitOutcome } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { makeAuthority, makeCertificate } from "@weft/proto/program/testing-certificates.ts";
 import { HeldResources } from "./fanout/held-resources.ts";
 import { ScriptedAgent } from "./fanout/scripted-agent.ts";
-import { FleetClient } from "./fleet/test-fleet-client.ts";
-import { address } from "./fleet/test-resources.ts";
-import { ControlPlane, runControlPlane } from "./test-control-plane.ts";
+import { FleetClient } from "./fleet/testing-fleet-client.ts";
+import { address } from "./fleet/testing-resources.ts";
+import { ControlPlane, runControlPlane } from "./testing-control-plane.ts";
 
 const service = `apiVersion: v1
 kind: Service
@@ -89,9 +96,9 @@ test("an edit reaches the agent, and the ack comes back to status and wait", asy
   assert.deepEqual([result?.outcome, result?.have, result?.need], [WaitOutcome.DONE, 1, 1]);
   assert.equal(agent.held.cursor?.revision, 2);
 
-  const status = await client.status();
-  const [n1] = status.nodes;
-  assert.deepEqual([status.revision, status.synced, status.nodes.length], [2n, true, 1]);
+  const fleet = await client.status();
+  const [n1] = fleet.nodes;
+  assert.deepEqual([fleet.revision, fleet.synced, fleet.nodes.length], [2n, true, 1]);
   assert.deepEqual([n1?.node, n1?.connected, n1?.received, n1?.applied, n1?.lag], ["n1", true, 2n, 2n, 0n]);
   assert.equal(n1?.digest, agent.held.digest);
   await plane.logged(/info revision runs on all nodes revision=2 nodes=1 /);
@@ -203,8 +210,8 @@ test("a refused manifest is said once and counted, and the rest is served", asyn
 test("HTTP waits are for the caller's own address and answer with counts", async () => {
   await using plane = await ControlPlane.start(files);
   const wait = async (query: string): Promise<readonly [number, Record<string, unknown>]> => {
-    const { status, body } = await plane.get(`/v1/wait?${query}`);
-    return [status, JSON.parse(body) as Record<string, unknown>];
+    const { status: code, body } = await plane.get(`/v1/wait?${query}`);
+    return [code, JSON.parse(body) as Record<string, unknown>];
   };
   assert.equal((await wait("drained=10.0.0.1:8080"))[0], 403);
   assert.equal((await wait("drained=nonsense"))[0], 400);
@@ -217,6 +224,41 @@ test("HTTP waits are for the caller's own address and answer with counts", async
   assert.deepEqual([done, answer["outcome"]], [200, "done"]);
   assert.equal(JSON.stringify(answer).includes("n1"), false);
   await agent.close();
+});
+
+test("with TLS only certificates without a node may read the fleet, and a node is who its certificate says", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "weft-tls-"));
+  const ca = makeAuthority(folder, "ca");
+  const server = makeCertificate(folder, "server", ca, "IP:127.0.0.1");
+  const security = ["--tls-cert", server.cert, "--tls-key", server.key, "--tls-client-ca", ca.cert];
+  await using plane = await ControlPlane.start(files, security);
+  const credentialsOf = (name: string, altNames: string): ChannelCredentials => {
+    const { cert, key } = makeCertificate(folder, name, ca, altNames);
+    return credentials.createSsl(readFileSync(ca.cert), readFileSync(key), readFileSync(cert));
+  };
+  const asNode = credentialsOf("n1", "URI:weft://node/n1");
+  const asPerson = credentialsOf("person", "DNS:person.example");
+
+  const agent = new ScriptedAgent({ address: plane.grpc, node: "n1", credentials: asNode }).hello();
+  await agent.untilRevision(1);
+  const impostor = new ScriptedAgent({ address: plane.grpc, node: "n2", credentials: asNode }).hello();
+  assert.equal((await impostor.ended).code, status.PERMISSION_DENIED);
+
+  using person = new FleetClient(plane.grpc, asPerson);
+  assert.equal((await person.wait({ cursor: { revision: 1n } })).result?.outcome, WaitOutcome.DONE);
+  using node = new FleetClient(plane.grpc, asNode);
+  for (const end of [
+    (await node.call(FleetService.method.getStatus, {})).end,
+    (await node.call(FleetService.method.watchStatus, {})).end,
+    (await node.call(FleetService.method.watchRevisions, {})).end,
+    (await node.wait({ drained })).end,
+    (await node.state({ node: "n1" })).end,
+  ]) {
+    assert.equal(end.status, "PERMISSION_DENIED");
+    assert.match(end.details, /node n1 may not read the fleet/);
+  }
+  await Promise.all([agent.close(), impostor.close()]);
+  await rm(folder, { recursive: true });
 });
 
 const listen = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];

@@ -4,8 +4,8 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import { Protocol } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 import { ChoosabilityIndex } from "./choosability.ts";
-import { address, backendResource, Commits, serviceResource } from "./test-resources.ts";
-import type { BackendSpec, ServiceSpec } from "./test-resources.ts";
+import { address, backendResource, Commits, serviceResource } from "./testing-resources.ts";
+import type { BackendSpec, ServiceSpec } from "./testing-resources.ts";
 
 interface Case {
   readonly name: string;

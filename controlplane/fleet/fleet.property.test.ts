@@ -10,8 +10,8 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import { Fleet } from "./fleet.ts";
 import { nodeSeenMs, settleMs } from "./node-table.ts";
 import type { Quorum } from "./quorum.ts";
-import { ackOf, address, backendResource, Commits, serviceResource } from "./test-resources.ts";
-import type { BackendSpec } from "./test-resources.ts";
+import { ackOf, address, backendResource, Commits, serviceResource } from "./testing-resources.ts";
+import type { BackendSpec } from "./testing-resources.ts";
 import type { WaitTarget } from "./wait.ts";
 import type { WaitAnswer } from "./waits.ts";
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { epoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { Choosability } from "./choosability.ts";
-import { address } from "./test-resources.ts";
+import { address } from "./testing-resources.ts";
 import { notesMax, startWait, stepWait } from "./wait.ts";
 import type { Wait, WaitEvent, WaitState, WaitTarget } from "./wait.ts";
 
