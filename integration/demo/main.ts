@@ -1,5 +1,4 @@
 /** `npm run demo`: a cluster on this machine, changes under traffic, and what every node said about them. */
-import fs from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { findCgroupMount } from "../lab/cgroup.ts";
@@ -30,7 +29,7 @@ Builds a cluster of network namespaces on this machine, changes its services und
 const setUpDetails: Readonly<Record<string, string>> = {
   network: "a namespace for each node; the host keeps its own",
   "control plane": "reads a folder of manifests",
-  agents: "one a node: programs attached, probe answered",
+  agents: "one a node, serving",
 };
 
 process.exitCode = await main();
@@ -43,7 +42,7 @@ async function main(): Promise<number> {
     return 0;
   }
   const isColored = process.stdout.isTTY && (process.env["NO_COLOR"] ?? "") === "";
-  const screen = new Screen((text) => fs.writeSync(process.stdout.fd, text), isColored);
+  const screen = new Screen((text) => process.stdout.write(text), isColored);
   if (options.remove) {
     const removed = await destroyLab(labName);
     screen.say(
@@ -55,6 +54,8 @@ async function main(): Promise<number> {
   }
   const interrupted = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interrupted.abort(signal));
+  // Nobody reads on (`| head`): end as after Ctrl-C.
+  process.stdout.on("error", () => interrupted.abort("output closed"));
   try {
     return await demonstrate(screen, options, interrupted.signal);
   } catch (error) {

@@ -2,7 +2,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { AddressPair } from "../lab/address-plan.ts";
 import { podAddresses } from "../lab/address-plan.ts";
-import type { BackendAnswers } from "../lab/client-messages.ts";
 import type { EndpointSpec } from "../lab/cluster-manifests.ts";
 import type { CommandResult } from "../lab/command.ts";
 import type { Lab, PodSpec } from "../lab/lab.ts";
@@ -88,7 +87,10 @@ export class Stage {
     );
     for (const node of this.lab.nodes) {
       const ack = acks.get(node.name);
-      if (ack === undefined) continue;
+      if (ack === undefined) {
+        this.screen.fact(`  ${node.name}`, "runs it; acked before this watch was back");
+        continue;
+      }
       const active =
         ack.receivedToActiveUs === null
           ? "at the head already"
@@ -157,7 +159,7 @@ export class Stage {
     const late: string[] = [];
     for (const { total } of this.clients) {
       for (const [target, answers] of total.answers) {
-        for (const [backend, { lastMs }] of answers as ReadonlyMap<string, BackendAnswers>) {
+        for (const [backend, { lastMs }] of answers) {
           const drained = this.drainedAtMs.get(backend);
           if (drained !== undefined && lastMs > drained)
             late.push(`${target}: ${backend} answered ${lastMs - drained} ms after it was drained`);

@@ -52,17 +52,22 @@ export async function exchangeConnectedUdp(address: string, port: number, timeou
   try {
     return await new Promise<Answer>((resolve, reject) => {
       const timer = setTimeout(() => reject(new ExchangeError("timeout")), timeoutMs);
-      socket.on("error", (error: NodeJS.ErrnoException) => {
+      const fail = (error: NodeJS.ErrnoException): void => {
         clearTimeout(timer);
         reject(new ExchangeError(error.code ?? error.message, error));
-      });
+      };
+      socket.on("error", fail);
       socket.on("message", (message) => {
         clearTimeout(timer);
         const answer = parseAnswer(message.toString("latin1"));
         if (answer === undefined) reject(new ExchangeError(`answer of ${message.length} bytes`));
         else resolve(answer);
       });
-      socket.connect(port, address, () => socket.send("?"));
+      // With a callback, a refused connect is its argument and no event; the type does not know.
+      socket.connect(port, address, ((error?: NodeJS.ErrnoException) => {
+        if (error) fail(error);
+        else socket.send("?");
+      }) as () => void);
     });
   } finally {
     socket.close();

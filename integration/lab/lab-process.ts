@@ -63,7 +63,7 @@ export class LabProcess {
   /** `command`: a program and its arguments, found by PATH. */
   static start(name: string, command: readonly string[], place: ProcessPlace): LabProcess {
     const enter = place.namespace === undefined ? [] : ["nsenter", `--net=${place.namespace}`];
-    const join = place.cgroup === undefined ? "" : 'echo $$ > "$0"; ';
+    const join = place.cgroup === undefined ? "" : 'echo $$ > "$0" && ';
     const cgroupFile = place.cgroup === undefined ? "" : path.join(place.cgroup, "cgroup.procs");
     const log = fs.openSync(place.logFile, "a");
     try {

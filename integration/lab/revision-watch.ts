@@ -68,7 +68,8 @@ export class RevisionWatch {
     const began = performance.now();
     while (this.head === 0) {
       const leftMs = waitMs - (performance.now() - began);
-      if (leftMs <= 0 || !this.#process.isRunning) throw new Error(`weft revisions said nothing: ${this.#process.logTail()}`);
+      if (leftMs <= 0 || !this.#process.isRunning)
+        throw new Error(`weft revisions said nothing: ${this.#process.logTail()}`);
       await this.#change(leftMs);
     }
   }
