@@ -88,7 +88,7 @@ type Head = WaitEvent & { readonly kind: "head" };
 function stepRevision(wait: Wait, asked: Epoch, head: Head): Wait {
   if (isSameEpoch(asked, head.epoch)) return wait;
   return ended(
-    noted(wait, `epoch ${printEpoch(asked)} ended; the current one is ${printEpoch(head.epoch)}`),
+    noted(wait, `epoch ${printEpoch(asked)} is not, or no longer, the current one, ${printEpoch(head.epoch)}`),
     "epoch-ended",
   );
 }
