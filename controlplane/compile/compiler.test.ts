@@ -383,7 +383,8 @@ describe("two names with one id", () => {
     compiler.take();
     compiler.apply([{ op: "remove", kind: "Service", name: "a/y" }]);
     const { puts, removals, collisions } = compiler.take();
-    assert.deepEqual(puts.map(({ name }) => name.split("\0")[0]).toSorted(), ["a/z", "a/z", "n1"]);
+    assert.deepEqual(new Set(puts.map(({ name }) => name.split("\0")[0])), new Set(["a/z", "n1"]));
+    assert.equal(puts.length, 3);
     assert.deepEqual([removals, collisions], [[], []]);
   });
 });

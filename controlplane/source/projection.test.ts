@@ -309,7 +309,7 @@ describe("an EndpointSlice", () => {
     { endpoint: { addresses: ["10.0.0.2"], hints: { forZones: ["z1"] } }, field: "endpoints[1].hints.forZones[0]" },
     { endpoint: { addresses: ["10.0.0.2"], hints: { forZones: [{}] } }, field: "endpoints[1].hints.forZones[0].name" },
     {
-      endpoint: { addresses: ["10.0.0.2"], hints: { forNodes: Array(65).fill({ name: "n" }) } },
+      endpoint: { addresses: ["10.0.0.2"], hints: { forNodes: Array.from({ length: 65 }, () => ({ name: "n" })) } },
       field: "endpoints[1].hints.forNodes",
     },
   ];

@@ -91,6 +91,7 @@ export class ManifestsSource implements Source {
     }
     this.#waiting.clear();
     for (const [path, reading] of readings) {
+      this.#settling.forget(path);
       if (reading.kind === "gone") this.#known.delete(path);
       else this.#known.set(path, looks.get(path)?.stamp);
     }

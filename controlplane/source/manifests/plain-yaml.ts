@@ -9,7 +9,10 @@
 const depthMax = 64;
 
 /** Thrown and caught in this file only: the way out of a recursion that is many calls deep. */
-const giveUp = Symbol("not plain");
+class NotPlain extends Error {}
+
+/** One object for all: a stack per document would cost more than the reading. */
+const giveUp = new NotPlain("not plain YAML");
 
 /** The value of one document without its markers. Undefined: not plain YAML, which says nothing about whether it is YAML. */
 export function parsePlainYaml(text: string): { readonly value: unknown } | undefined {

@@ -9,7 +9,7 @@ import type { ManifestRefusal } from "./refusal.ts";
 /** Lists in lists. */
 const listDepthMax = 8;
 /** Aliases make a small file describe many endpoints; this bounds what one file may cost. */
-const endpointsPerFileMax = 1_000_000;
+const endpointsPerFileMax = 500_000;
 /** Faults named per file; their true number is always said. */
 const refusalsPerFileMax = 200;
 

@@ -44,15 +44,13 @@ export class Settling {
       sinceMs: isSame ? before.sinceMs : nowMs,
       firstMs: before?.firstMs ?? nowMs,
     };
-    if (isSame && nowMs - doubt.sinceMs >= needMs) {
-      this.#doubts.delete(path);
-      return { kind: "settled" };
-    }
+    // Kept when it settles, too: the batch may still wait for another file, and this one must not begin anew.
     this.#doubts.set(path, doubt);
+    if (isSame && nowMs - doubt.sinceMs >= needMs) return { kind: "settled" };
     return { kind: "doubtful", againInMs: doubt.sinceMs + needMs - nowMs, isHolding: nowMs - doubt.firstMs < holdMs };
   }
 
-  /** The file is as it was before the doubt. */
+  /** The look was taken, or the file is as it was before the doubt. */
   forget(path: string): void {
     this.#doubts.delete(path);
   }
