@@ -134,6 +134,11 @@ export class Pipeline implements SourceSink {
     return { to, parts: transfer.encoded() };
   }
 
+  /** Counts a connection that the listener refused. */
+  connectionRefused(reason: string): void {
+    this.#fanoutMetrics.connectionsRefused.with(reason).inc();
+  }
+
   synced(): void {
     this.#isSynced = true;
     this.#pendingSinceMs ??= this.#now();

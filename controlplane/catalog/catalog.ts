@@ -26,7 +26,7 @@ export interface Operations {
   readonly from: Revision;
   readonly to: Revision;
   readonly puts: readonly CompiledResource[];
-  /** Backends of a service that is itself listed are implied. */
+  /** Backends of a service that is itself listed are implied. May name what a reader that saw an earlier removal lacks. */
   readonly removed: readonly ResourceId[];
 }
 

@@ -99,12 +99,19 @@ export class ScriptedAgent {
     this.#call.resume();
   }
 
-  /** Resolves once `is` holds; it is asked again at every arrival. Rejects if the stream ends before. */
+  /** Resolves once `is` holds; it is asked again at every arrival. Rejects if the stream ends before, or after ten seconds. */
   async until(is: (agent: this) => boolean, what: string): Promise<void> {
+    const deadlineMs = performance.now() + 10_000;
     while (!is(this)) {
       if (this.#isEnded)
         throw new Error(`${this.node}: the stream ended before ${what}: ${(await this.ended).details}`);
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      const leftMs = deadlineMs - performance.now();
+      if (leftMs <= 0) throw new Error(`${this.node}: waited in vain for ${what}`);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, leftMs);
+      this.#waiting.push(resolve);
+      await promise;
+      clearTimeout(timer);
     }
   }
 
@@ -127,12 +134,11 @@ export class ScriptedAgent {
   }
 
   #answer(response: SyncResponse, isActive: boolean): void {
-    const isRenamed =
-      response.welcome !== undefined &&
-      this.arrivals.some(({ response: earlier }) => earlier !== response && earlier.welcome);
+    // Until the second Welcome is answered nothing of the new epoch is active.
+    const isRenamed = response.welcome !== undefined && this.arrivals.length > 1;
     if (!isActive && response.heartbeat === undefined && !isRenamed) return;
     this.ack({
-      revision: this.held.cursor?.revision ?? 0,
+      revision: isRenamed ? 0 : (this.held.cursor?.revision ?? 0),
       digest: this.held.digest,
       heartbeat: response.heartbeat?.sequence ?? 0n,
     });

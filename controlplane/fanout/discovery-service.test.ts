@@ -1,0 +1,524 @@
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { describe, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { status } from "@grpc/grpc-js";
+import { DigestsSchema, GoawayReason } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { RunningPipeline } from "../running-pipeline.ts";
+import type { RunningOptions } from "../running-pipeline.ts";
+import { endpoints, gone, node, service } from "../scripted-source.ts";
+import { HeldResources } from "./held-resources.ts";
+import { cursorMessage, cursorOf } from "./scripted-agent.ts";
+import type { ScriptedAgent } from "./scripted-agent.ts";
+
+/** A control plane whose first commit holds one service with these addresses. */
+async function started(
+  options: RunningOptions = {},
+  addresses: readonly string[] = ["10.1.0.1"],
+): Promise<RunningPipeline> {
+  const running = await RunningPipeline.start(options);
+  running.source.give(service("a/b"), endpoints("a/b", addresses), node("n1", "zone-1"));
+  running.source.synced();
+  return running;
+}
+
+function assertAtHead(agent: ScriptedAgent, running: RunningPipeline): void {
+  assert.equal(agent.held.cursor?.revision, running.head);
+  assert.equal(agent.held.digest, running.pipeline.catalog.root);
+}
+
+/** The next stream of the same agent. */
+function again(running: RunningPipeline, agent: ScriptedAgent, instance = agent.instance): ScriptedAgent {
+  agent.held.reconnected();
+  return running.agent(agent.node, { instance, held: agent.held });
+}
+
+const many = (count: number, offset = 0): string[] =>
+  Array.from(
+    { length: count },
+    (_, i) => `10.${(i + offset) >> 16}.${((i + offset) >> 8) & 255}.${(i + offset) & 255}`,
+  );
+
+describe("state", () => {
+  test("before the source is synced an agent gets Welcome and nothing else", async () => {
+    await using running = await RunningPipeline.start({
+      limits: { stream: { heartbeatMs: 5_000, firstHeartbeatMs: 1 } },
+    });
+    const agent = running.agent("n1").hello();
+    running.source.give(service("a/b"));
+    await agent.until(({ arrivals }) => arrivals.length >= 2, "a heartbeat");
+    const [first, second] = agent.arrivals.map(({ response }) => response);
+    assert.ok(first?.welcome && !first.nodeView && !first.synced);
+    assert.equal(second?.heartbeat?.synced, false);
+    assert.equal(second?.delta ?? second?.nodeView, undefined);
+    running.source.synced();
+    await agent.untilRevision(1);
+    assertAtHead(agent, running);
+  });
+
+  test("an empty cluster has revision 1", async () => {
+    await using running = await RunningPipeline.start();
+    running.source.synced();
+    const agent = running.agent("n1").hello();
+    await agent.untilRevision(1);
+    assertAtHead(agent, running);
+    assert.equal(running.fleet.isSynced, true);
+  });
+
+  test("a snapshot, then deltas of what changed", async () => {
+    await using running = await started();
+    const agent = running.agent("n1").hello();
+    await agent.untilRevision(1);
+    running.source.give(endpoints("a/b", ["10.1.0.1", "10.1.0.2"]));
+    await agent.untilRevision(2);
+    running.source.give(gone("Service", "a/b"));
+    await agent.untilRevision(3);
+    assertAtHead(agent, running);
+    const deltas = agent.arrivals.flatMap(({ response }) => response.delta ?? []);
+    assert.deepEqual(
+      deltas.map(({ from, to, resources, removed }) => [from, to, resources.length, removed.length]),
+      // The names of node and zone, the service, a backend; then a backend; then the service, which implies its backends, and two names.
+      [
+        [undefined, 1n, 4, 0],
+        [1n, 2n, 1, 0],
+        [2n, 3n, 0, 3],
+      ],
+    );
+    await running.until(() => running.fleet.nodes.get("n1")?.applied === 3, "the ack");
+  });
+
+  test("a change of a zone is a NodeView to that node and no revision", async () => {
+    await using running = await started();
+    const [mine, other] = [running.agent("n1").hello(), running.agent("n2").hello()];
+    await Promise.all([mine.untilRevision(1), other.untilRevision(1)]);
+    assert.equal(mine.held.nodeView?.zone, "zone-1");
+    assert.equal(other.held.nodeView?.zone, "");
+    running.source.give(node("n1", "zone-2"));
+    await mine.until(({ held }) => held.nodeView?.zone === "zone-2", "the view");
+    assert.equal(running.head, 1);
+    assert.equal(other.arrivals.filter(({ response }) => response.nodeView).length, 1);
+    assert.deepEqual(running.fleet.known, new Set(["n1"]));
+  });
+
+  test("a snapshot above the part limit comes in parts of one revision", async () => {
+    await using running = await started({ limits: { transfer: { partBytesMax: 4_096 } } }, many(500));
+    const agent = running.agent("n1").hello();
+    await agent.untilRevision(1);
+    assertAtHead(agent, running);
+    assert.ok(agent.arrivals.filter(({ response }) => response.delta).length > 5);
+    assert.ok(agent.arrivals.every(({ bytes }) => bytes <= 4_096));
+  });
+
+  test("more agents than turns for snapshots are all served", async () => {
+    await using running = await started(
+      { limits: { fanout: { snapshotsMax: 2 }, transfer: { partBytesMax: 4_096 } } },
+      many(300),
+    );
+    const agents = Array.from({ length: 20 }, (_, i) => running.agent(`n${i}`).hello());
+    await Promise.all(agents.map((agent) => agent.untilRevision(1)));
+    for (const agent of agents) assertAtHead(agent, running);
+    assert.equal(running.metric("weft_fanout_snapshots_total"), 20);
+    assert.equal(running.metric("weft_fanout_snapshots_in_flight"), 0);
+  });
+});
+
+describe("resume", () => {
+  test("at the head: Welcome, NodeView and Synced in one write of less than 100 bytes", async () => {
+    await using running = await started();
+    const first = running.agent("n1").hello();
+    await first.untilRevision(1);
+    await first.close();
+    const second = again(running, first).hello();
+    await second.until(({ arrivals }) => arrivals.length > 0, "the answer");
+    const [answer] = second.arrivals;
+    assert.ok(answer?.response.welcome && answer.response.nodeView && answer.response.synced?.revision === 1n);
+    assert.ok(answer.bytes < 100, `${answer.bytes} bytes`);
+    assert.equal(second.held.snapshots, 1);
+  });
+
+  test("inside the history: one delta of what changed since, conflated", async () => {
+    await using running = await started();
+    const first = running.agent("n1").hello();
+    const watcher = running.agent("n2").hello();
+    await Promise.all([first.untilRevision(1), watcher.untilRevision(1)]);
+    await first.close();
+    for (let i = 2; i <= 4; i++) {
+      running.source.give(endpoints("a/b", [`10.1.0.${i}`]));
+      await watcher.untilRevision(i);
+    }
+    const second = again(running, first).hello();
+    await second.untilRevision(4);
+    assertAtHead(second, running);
+    const deltas = second.arrivals.flatMap(({ response }) => response.delta ?? []);
+    assert.deepEqual(
+      deltas.map(({ from, to, resources, removed }) => [from, to, resources.length, removed.length]),
+      [[1n, 4n, 1, 1]],
+    );
+  });
+
+  test("behind the history: a snapshot", async () => {
+    await using running = await started({ limits: { catalog: { historyRevisionsMax: 1 } } });
+    const first = running.agent("n1").hello();
+    const watcher = running.agent("n2").hello();
+    await Promise.all([first.untilRevision(1), watcher.untilRevision(1)]);
+    await first.close();
+    for (let i = 2; i <= 4; i++) {
+      running.source.give(endpoints("a/b", [`10.1.0.${i}`]));
+      await watcher.untilRevision(i);
+    }
+    const second = again(running, first).hello();
+    await second.untilRevision(4);
+    assertAtHead(second, running);
+    assert.equal(second.held.snapshots, 2);
+  });
+
+  test("after a restart with the same content: Synced by digest, without a snapshot", async () => {
+    const held = new HeldResources();
+    {
+      await using running = await started({ epochMs: 1_000 });
+      await running.agent("n1", { held }).hello().untilRevision(1);
+    }
+    held.reconnected();
+    await using running = await started({ epochMs: 2_000 });
+    const agent = running.agent("n1", { held }).hello();
+    await agent.until(() => held.cursor?.epoch.createdMs === 2_000, "the new epoch");
+    assertAtHead(agent, running);
+    assert.equal(held.snapshots, 1);
+    assert.equal(agent.arrivals.length, 1);
+  });
+
+  test("after a restart with other content: a snapshot that removes what is gone", async () => {
+    const held = new HeldResources();
+    {
+      await using running = await started({ epochMs: 1_000 }, ["10.1.0.1", "10.1.0.2"]);
+      await running.agent("n1", { held }).hello().untilRevision(1);
+    }
+    held.reconnected();
+    await using running = await started({ epochMs: 2_000 });
+    const agent = running.agent("n1", { held }).hello();
+    await agent.until(() => held.cursor?.epoch.createdMs === 2_000, "the new epoch");
+    assertAtHead(agent, running);
+    assert.equal(held.snapshots, 2);
+  });
+});
+
+describe("epochs", () => {
+  test("an agent with a later epoch renames ours; the others go on by digest, without a snapshot", async () => {
+    const ours = Date.now() - 60_000;
+    await using running = await started({ epochMs: ours });
+    const [here, back] = [running.agent("n1").hello(), running.agent("n2").hello()];
+    await Promise.all([here.untilRevision(1), back.untilRevision(1)]);
+    const later = running.agent("n3").hello({ cursor: cursorMessage(cursorOf(ours + 5_000, 9, 77)) });
+    const renamed = (agent: ScriptedAgent): boolean => agent.held.cursor?.epoch.createdMs === ours + 5_001;
+    await Promise.all([here, back, later].map((agent) => agent.until(renamed, "the new epoch")));
+    for (const agent of [here, back, later]) assertAtHead(agent, running);
+    assert.deepEqual([here.held.snapshots, back.held.snapshots, later.held.snapshots], [1, 1, 1]);
+    running.source.give(endpoints("a/b", ["10.1.0.9"]));
+    await Promise.all([here, back, later].map((agent) => agent.untilRevision(2)));
+    for (const agent of [here, back, later]) assertAtHead(agent, running);
+    assert.equal(running.metric("weft_fanout_epoch_renames_total"), 1);
+    assert.equal(running.fleet.epochs.length, 2);
+  });
+
+  test("an agent whose content differs after a renaming gets a snapshot", async () => {
+    const ours = Date.now() - 60_000;
+    await using running = await started({ epochMs: ours });
+    const here = running.agent("n1", { doesAck: false }).hello();
+    await here.untilRevision(1);
+    running.agent("n2").hello({ cursor: cursorMessage(cursorOf(ours + 5_000, 9, 77)) });
+    await here.until(
+      ({ arrivals }) => arrivals.some(({ response }, i) => i > 0 && response.welcome),
+      "the second Welcome",
+    );
+    here.ack({ revision: 0, digest: 99n });
+    await here.until(({ held }) => held.snapshots === 2, "the snapshot");
+    assertAtHead(here, running);
+  });
+});
+
+describe("two streams of one node", () => {
+  test("of one instance: the newer replaces the older", async () => {
+    await using running = await started();
+    const older = running.agent("n1").hello();
+    await older.untilRevision(1);
+    const newer = running.agent("n1").hello();
+    await newer.untilRevision(1);
+    await older.ended;
+    assert.equal(older.arrivals.at(-1)?.response.goaway?.reason, GoawayReason.REPLACED);
+    assert.equal(running.fleet.nodes.get("n1")?.left, undefined);
+    assert.deepEqual(running.fleet.departures, ["n1 replaced"]);
+  });
+
+  test("of two instances: the newcomer is refused, and both peers are named", async () => {
+    await using running = await started();
+    const older = running.agent("n1", { instance: 1n }).hello();
+    await older.untilRevision(1);
+    const newcomer = running.agent("n1", { instance: 2n }).hello();
+    const { code, details } = await newcomer.ended;
+    assert.equal(code, status.ALREADY_EXISTS);
+    const peers = [...details.matchAll(/127\.0\.0\.1:\d+/g)].map(([peer]) => peer);
+    assert.equal(new Set(peers).size, 2);
+    assert.equal(peers[0], running.fleet.nodes.get("n1")?.connection.peer);
+    running.source.give(endpoints("a/b", ["10.1.0.9"]));
+    await older.untilRevision(2);
+  });
+});
+
+describe("broken rules end that stream with a reason and nobody else's", () => {
+  const dayMs = 86_400_000;
+  const broken: readonly [
+    name: string,
+    reason: string,
+    code: status,
+    breakIt: (agent: ScriptedAgent, running: RunningPipeline) => unknown,
+  ][] = [
+    [
+      "bytes that are no message",
+      "malformed",
+      status.INVALID_ARGUMENT,
+      (agent) => agent.sendBytes(Uint8Array.of(0xff, 0xff, 0xff)),
+    ],
+    [
+      "a truncated Hello",
+      "malformed",
+      status.INVALID_ARGUMENT,
+      (agent) => agent.sendBytes(Uint8Array.of(0x0a, 0x20, 1)),
+    ],
+    ["an Ack first", "ack-before-hello", status.INVALID_ARGUMENT, (agent) => agent.ack({ revision: 0 })],
+    ["Hello twice", "hello-twice", status.INVALID_ARGUMENT, (agent) => agent.hello().hello()],
+    ["Hello without a node", "bad-hello", status.INVALID_ARGUMENT, (agent) => agent.hello({ node: "" })],
+    ["Hello with a node name of blanks", "bad-hello", status.INVALID_ARGUMENT, (agent) => agent.hello({ node: "a b" })],
+    ["Hello with instance 0", "bad-hello", status.INVALID_ARGUMENT, (agent) => agent.hello({ instance: 0n })],
+    [
+      "an address of 5 bytes",
+      "bad-hello",
+      status.INVALID_ARGUMENT,
+      (agent) => agent.hello({ addresses: { addresses: [new Uint8Array(5)] } }),
+    ],
+    [
+      "a cursor without an epoch",
+      "bad-hello",
+      status.INVALID_ARGUMENT,
+      (agent) => agent.hello({ cursor: { revision: 1n } }),
+    ],
+    ["a protocol two away", "protocol", status.FAILED_PRECONDITION, (agent) => agent.hello({ protocol: 3 })],
+    [
+      "an epoch two days ahead",
+      "epoch-ahead",
+      status.FAILED_PRECONDITION,
+      (agent) => agent.hello({ cursor: cursorMessage(cursorOf(Date.now() + 2 * dayMs, 1, 1)) }),
+    ],
+    [
+      "a cursor of the future",
+      "cursor-of-future",
+      status.INVALID_ARGUMENT,
+      (agent, { pipeline: { catalog } }) =>
+        agent.hello({
+          cursor: cursorMessage({ epoch: catalog.epoch, revision: (catalog.head + 1) as typeof catalog.head }),
+        }),
+    ],
+    [
+      "an ack of a revision never sent",
+      "ack-of-future",
+      status.INVALID_ARGUMENT,
+      async (agent) => {
+        await agent.hello().untilRevision(1);
+        agent.ack({ revision: 2 });
+      },
+    ],
+    [
+      "an answer to a heartbeat never sent",
+      "bad-ack",
+      status.INVALID_ARGUMENT,
+      (agent) => agent.hello().ack({ revision: 0, heartbeat: 9n }),
+    ],
+    [
+      "digests that nobody asked for",
+      "digests-unasked",
+      status.INVALID_ARGUMENT,
+      (agent) => agent.hello().send({ case: "digests", value: create(DigestsSchema) }),
+    ],
+    [
+      "a message over the limit",
+      "too-large",
+      status.RESOURCE_EXHAUSTED,
+      (agent) => agent.hello().sendBytes(new Uint8Array(70_000)),
+    ],
+  ];
+  for (const [name, reason, code, breakIt] of broken) {
+    test(name, async () => {
+      await using running = await started({ limits: { stream: { messageBytesMax: 65_536 } } });
+      const good = running.agent("good").hello();
+      await good.untilRevision(1);
+      const bad = running.agent("bad");
+      await breakIt(bad, running);
+      const ended = await bad.ended;
+      assert.equal(ended.code, code, ended.details);
+      assert.ok(ended.details.length > 20, ended.details);
+      running.source.give(endpoints("a/b", ["10.1.0.9"]));
+      await good.untilRevision(2);
+      assertAtHead(good, running);
+      assert.equal(running.metric(`weft_fanout_streams_ended_total{reason="${reason}"}`), 1);
+      assert.ok(
+        running.logged.some((line) => line.includes(`reason=${reason}`)),
+        running.logged.join(""),
+      );
+    });
+  }
+
+  test("the message about protocols names both versions and the remedy", async () => {
+    await using running = await started();
+    const { details } = await running.agent("n1").hello({ protocol: 3, versions: { agent: "9.9.9" } }).ended;
+    assert.match(
+      details,
+      /agent 9\.9\.9 speaks protocol 3, this control plane 1\.2\.3 speaks 1.*upgrade the control plane/,
+    );
+  });
+
+  test("messages of a later version are passed over", async () => {
+    await using running = await started();
+    const agent = running.agent("n1");
+    // Field 100, a varint.
+    agent
+      .sendBytes(Uint8Array.of(0xa0, 0x06, 1))
+      .hello()
+      .sendBytes(Uint8Array.of(0xa0, 0x06, 1));
+    await agent.untilRevision(1);
+    running.source.give(endpoints("a/b", ["10.1.0.9"]));
+    await agent.untilRevision(2);
+  });
+
+  test("garbage on the port", async () => {
+    await using running = await started();
+    const good = running.agent("good").hello();
+    await good.untilRevision(1);
+    for (const bytes of [
+      "\0\x01\x02garbage",
+      "GET / HTTP/1.1\r\n\r\n",
+      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnot a frame at all, not at all",
+    ]) {
+      const socket = connect(Number(running.address.split(":")[1]), "127.0.0.1");
+      socket.on("error", () => undefined);
+      socket.end(bytes);
+      await new Promise((resolve) => socket.once("close", resolve).resume());
+    }
+    running.source.give(endpoints("a/b", ["10.1.0.9"]));
+    await good.untilRevision(2);
+    assert.equal(running.metric('weft_connections_refused_total{reason="not-http2"}'), 2);
+    assert.ok(running.logged.some((line) => line.includes("not-http2")));
+  });
+});
+
+describe("agents that do not keep up", () => {
+  test("one that stops reading delays nobody and catches up conflated", async () => {
+    await using running = await started();
+    const [stalled, good] = [running.agent("stalled").hello(), running.agent("good").hello()];
+    await Promise.all([stalled.untilRevision(1), good.untilRevision(1)]);
+    stalled.stall();
+    const skipped = (): number => running.metric("weft_fanout_skipped_streams_total");
+    const change = async (): Promise<void> => {
+      running.source.give(endpoints("a/b", many(1_000, running.head * 1_000)));
+      await good.untilRevision(running.head + 1);
+    };
+    // Until the buffers on the way are full.
+    while (skipped() === 0) await change();
+    const handed = running.fleet.nodes.get("stalled")?.sent ?? 0;
+    for (let i = 0; i < 10; i++) await change();
+    assertAtHead(good, running);
+    assert.ok(skipped() >= 10);
+    assert.equal(running.fleet.nodes.get("stalled")?.sent, handed);
+    stalled.unstall();
+    await stalled.untilRevision(running.head);
+    assertAtHead(stalled, running);
+    // What was handed over, the one that was stuck, and one for all the rest.
+    const deltas = stalled.arrivals.filter(({ response }) => response.delta).length;
+    assert.ok(deltas <= handed + 2, `${deltas} deltas for ${handed} revisions handed over before`);
+  });
+
+  test("one that never reads is ended as stalled", async () => {
+    await using running = await started({ limits: { stream: { stalledMs: 300 }, fanout: { tickMs: 20 } } });
+    const [stalled, good] = [running.agent("stalled").hello(), running.agent("good").hello()];
+    await Promise.all([stalled.untilRevision(1), good.untilRevision(1)]);
+    stalled.stall();
+    for (let i = 2; running.fleet.nodes.get("stalled")?.left === undefined; i++) {
+      running.source.give(endpoints("a/b", many(1_000, i * 1_000)));
+      await good.untilRevision(i);
+    }
+    assert.equal(running.fleet.nodes.get("stalled")?.left, "stalled");
+    assertAtHead(good, running);
+    stalled.unstall();
+    assert.notEqual((await stalled.ended).code, status.OK);
+    await running.until(() => running.metric("weft_fanout_streams") === 1, "the end of the stream");
+  });
+
+  test("one that says nothing is ended as silent, one that answers heartbeats is not", async () => {
+    await using running = await started({
+      limits: { stream: { heartbeatMs: 200, firstHeartbeatMs: 50 }, fanout: { tickMs: 20 } },
+    });
+    const silent = running.agent("silent", { doesAck: false }).hello();
+    running.agent("good").hello();
+    const { details } = await silent.ended;
+    assert.match(details, /silent sent nothing for 600 ms/);
+    assert.equal(silent.arrivals.at(-1)?.response.goaway?.reason, GoawayReason.SILENT);
+    await running.until(() => (running.fleet.nodes.get("good")?.roundTrips ?? 0) > 2, "round trips");
+    assert.equal(running.fleet.nodes.get("good")?.left, undefined);
+  });
+
+  test("one that never says Hello is ended", async () => {
+    await using running = await started({ limits: { stream: { helloMs: 50 }, fanout: { tickMs: 10 } } });
+    // Something that does not count as a Hello opens the call.
+    const { code } = await running.agent("n1").sendBytes(Uint8Array.of(0xa0, 0x06, 1)).ended;
+    assert.equal(code, status.DEADLINE_EXCEEDED);
+  });
+});
+
+describe("many agents", () => {
+  test("200 follow a burst of commits and all end at the head", async () => {
+    await using running = await started();
+    const agents = Array.from({ length: 200 }, (_, i) => running.agent(`n${i}`).hello());
+    await Promise.all(agents.map((agent) => agent.untilRevision(1)));
+    for (let i = 2; i <= 20; i++) {
+      running.source.give(endpoints("a/b", [`10.1.0.${i}`, `10.1.1.${i}`]));
+      if (i % 3 === 0) await new Promise(setImmediate);
+    }
+    await Promise.all(
+      agents.map((agent) => agent.until(({ held }) => held.digest === running.pipeline.catalog.root, "the head")),
+    );
+    for (const agent of agents) assertAtHead(agent, running);
+  });
+
+  test("a rolling reconnect during commits sends no snapshot twice", async () => {
+    await using running = await started();
+    let agents = Array.from({ length: 30 }, (_, i) => running.agent(`n${i}`).hello());
+    await Promise.all(agents.map((agent) => agent.untilRevision(1)));
+    for (let round = 0; round < 3; round++) {
+      agents = await Promise.all(
+        agents.map(async (agent, i) => {
+          await agent.close();
+          if (i % 10 === 0) running.source.give(endpoints("a/b", [`10.1.${round}.${i + 1}`]));
+          return again(running, agent).hello();
+        }),
+      );
+    }
+    await Promise.all(
+      agents.map((agent) => agent.until(({ held }) => held.digest === running.pipeline.catalog.root, "the head")),
+    );
+    for (const agent of agents) {
+      assertAtHead(agent, running);
+      assert.equal(agent.held.snapshots, 1);
+    }
+  });
+
+  test("at shutdown every agent is told to go, and the run ends at once", async () => {
+    const running = await started();
+    const agents = Array.from({ length: 10 }, (_, i) => running.agent(`n${i}`).hello());
+    await Promise.all(agents.map((agent) => agent.untilRevision(1)));
+    await running.stop();
+    for (const agent of agents) {
+      assert.equal((await agent.ended).code, status.OK);
+      assert.equal(agent.arrivals.at(-1)?.response.goaway?.reason, GoawayReason.DRAINING);
+      await agent.close();
+    }
+    assert.equal(running.metric("weft_fanout_streams"), 0);
+  });
+});

@@ -1,0 +1,71 @@
+/** For tests: a fleet that only writes down what it is told, and refuses what would be a lie. */
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Commit } from "./catalog/resource.ts";
+import type { FleetObserver, NodeConnection } from "./fleet/fleet-observer.ts";
+
+export interface RecordedNode {
+  readonly connection: NodeConnection;
+  sent: number;
+  applied: number;
+  roundTrips: number;
+  left: string | undefined;
+}
+
+export class RecordingFleet implements FleetObserver {
+  readonly epochs: Epoch[] = [];
+  readonly commits: { readonly commit: Commit; readonly bytes: number }[] = [];
+  readonly nodes = new Map<string, RecordedNode>();
+  /** "node reason" of every disconnection. */
+  readonly departures: string[] = [];
+  known: ReadonlySet<string> | undefined;
+  isSynced = false;
+
+  epochStarted(epoch: Epoch): void {
+    this.epochs.push(epoch);
+    for (const node of this.nodes.values()) Object.assign(node, { sent: 0, applied: 0 });
+  }
+
+  nodesKnown(names: ReadonlySet<string> | undefined): void {
+    this.known = names;
+  }
+
+  synced(): void {
+    this.isSynced = true;
+  }
+
+  committed(commit: Commit, bytes: number): void {
+    this.commits.push({ commit, bytes });
+  }
+
+  connected(connection: NodeConnection): void {
+    const present = this.nodes.get(connection.node);
+    if (present !== undefined && present.left === undefined) throw new Error(`${connection.node} is connected twice`);
+    this.nodes.set(connection.node, { connection, sent: 0, applied: 0, roundTrips: 0, left: undefined });
+  }
+
+  sent(node: string, revision: Revision): void {
+    const of = this.#connected(node);
+    if (revision < of.sent) throw new Error(`${node}: sent went back from ${of.sent} to ${revision}`);
+    of.sent = revision;
+  }
+
+  acked(node: string, ack: Ack, roundTripUs: number | undefined): void {
+    const of = this.#connected(node);
+    of.applied = Number(ack.revision);
+    if (roundTripUs !== undefined) of.roundTrips++;
+  }
+
+  disconnected(node: string, instance: bigint, reason: string): void {
+    const of = this.#connected(node);
+    if (of.connection.instance !== instance) throw new Error(`${node}: another instance left`);
+    of.left = reason;
+    this.departures.push(`${node} ${reason}`);
+  }
+
+  #connected(node: string): RecordedNode {
+    const of = this.nodes.get(node);
+    if (of === undefined || of.left !== undefined) throw new Error(`${node} is not connected`);
+    return of;
+  }
+}

@@ -1,0 +1,121 @@
+/** For tests: a pipeline that listens on a free port of 127.0.0.1, with a scripted source and a recording fleet. */
+import { Metrics } from "@weft/proto/program/metrics.ts";
+import { listenGrpc } from "@weft/proto/grpc/listener.ts";
+import type { GrpcListener } from "@weft/proto/grpc/listener.ts";
+import { createLog } from "@weft/proto/program/log.ts";
+import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
+import { callIdentifier } from "./fanout/call-identity.ts";
+import { addDiscoveryService } from "./fanout/discovery-service.ts";
+import { createGrpcServer } from "./fanout/grpc-server.ts";
+import { ScriptedAgent } from "./fanout/scripted-agent.ts";
+import type { ScriptedAgentOptions } from "./fanout/scripted-agent.ts";
+import { MemoryLog } from "./log/memory-log.ts";
+import { Pipeline, pipelineLimits } from "./pipeline.ts";
+import type { PipelineLimits } from "./pipeline.ts";
+import { RecordingFleet } from "./recording-fleet.ts";
+import { ScriptedSource } from "./scripted-source.ts";
+
+export interface RunningOptions {
+  readonly security?: ServerSecurity;
+  readonly limits?: { readonly [K in keyof PipelineLimits]?: Partial<PipelineLimits[K]> };
+  /** Unix milliseconds. */
+  readonly epochMs?: number;
+}
+
+// Nothing is due during a test unless the test says so.
+const quiet: Partial<PipelineLimits["stream"]> = { heartbeatMs: 600_000, firstHeartbeatMs: 600_000 };
+
+export class RunningPipeline implements AsyncDisposable {
+  readonly source: ScriptedSource;
+  readonly fleet: RecordingFleet;
+  readonly metrics: Metrics;
+  readonly pipeline: Pipeline;
+  readonly logged: string[];
+  readonly #listener: GrpcListener;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #agents: ScriptedAgent[] = [];
+
+  private constructor(
+    parts: Pick<RunningPipeline, "source" | "fleet" | "metrics" | "pipeline" | "logged">,
+    listener: GrpcListener,
+  ) {
+    this.source = parts.source;
+    this.fleet = parts.fleet;
+    this.metrics = parts.metrics;
+    this.pipeline = parts.pipeline;
+    this.logged = parts.logged;
+    this.#listener = listener;
+    this.#running = parts.pipeline.run(this.#stop.signal);
+  }
+
+  static async start(options: RunningOptions = {}): Promise<RunningPipeline> {
+    const security = options.security ?? { kind: "insecure" };
+    const limits: PipelineLimits = {
+      catalog: { ...pipelineLimits.catalog, ...options.limits?.catalog },
+      stream: { ...pipelineLimits.stream, ...quiet, ...options.limits?.stream },
+      fanout: { ...pipelineLimits.fanout, ...options.limits?.fanout },
+      transfer: { ...pipelineLimits.transfer, ...options.limits?.transfer },
+    };
+    const logged: string[] = [];
+    const log = createLog({ logLevel: "info", logFormat: "text", write: (line) => void logged.push(line) });
+    const [source, fleet, metrics] = [new ScriptedSource(), new RecordingFleet(), new Metrics()];
+    const history = new MemoryLog(options.epochMs ?? Date.now(), 7);
+    const pipeline = await Pipeline.open({ source, history, fleet, log, metrics, version: "1.2.3", limits });
+    const server = createGrpcServer(limits.stream);
+    addDiscoveryService(server, { fanout: pipeline.fanout, identify: callIdentifier(security) });
+    const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, {
+      log,
+      signal: new AbortController().signal,
+      refused: (reason) => pipeline.connectionRefused(reason),
+    });
+    const running = new RunningPipeline({ source, fleet, metrics, pipeline, logged }, listener);
+    await source.started();
+    return running;
+  }
+
+  get address(): string {
+    return this.#listener.address;
+  }
+
+  /** Revision of the head. */
+  get head(): number {
+    return this.pipeline.catalog.head;
+  }
+
+  agent(node: string, options: Partial<ScriptedAgentOptions> = {}): ScriptedAgent {
+    const agent = new ScriptedAgent({ address: this.address, node, ...options });
+    this.#agents.push(agent);
+    return agent;
+  }
+
+  /** The value of a printed sample such as `weft_x_total{reason="y"}`; 0 if it is not there. */
+  metric(sample: string): number {
+    const line = this.metrics
+      .print()
+      .split("\n")
+      .find((one) => one.startsWith(`${sample} `));
+    return Number(line?.slice(sample.length + 1) ?? 0);
+  }
+
+  /** Resolves once `is` holds; rejects after ten seconds. */
+  async until(is: () => boolean, what: string): Promise<void> {
+    const deadlineMs = performance.now() + 10_000;
+    while (!is()) {
+      if (performance.now() > deadlineMs) throw new Error(`waited in vain for ${what}`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /** Ends the run, as SIGTERM does; agents see a Goaway. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    await this.#listener.close(50);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#agents.map((agent) => agent.close()));
+    await this.stop();
+  }
+}
