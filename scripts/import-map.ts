@@ -1,0 +1,114 @@
+/**
+ * Which way imports flow, and which files do I/O (DESIGN section 3): `main -> shells -> pure`. A file that owns I/O, a clock or
+ * randomness stands in `shells` with what it owns; everything else in a workspace is pure: no value of a `node:` module, no npm
+ * package but protobuf-es, no clock, no randomness, no shell imported. scripts/tidy.test.ts enforces it.
+ */
+
+/** Workspaces that each may import. `cli` uses only the pure files of the two programs. */
+export const workspaceImports: Readonly<Record<string, readonly string[]>> = {
+  proto: [],
+  controlplane: ["proto"],
+  nodeagent: ["proto"],
+  cli: ["proto", "controlplane", "nodeagent"],
+  integration: ["proto", "controlplane", "nodeagent", "cli"],
+  scripts: [],
+};
+
+/** Whole folders of I/O: programs about other programs. */
+export const shellFolders: readonly string[] = ["integration/", "scripts/"];
+
+/** Packages that only shells which name them may import. */
+export const ownedPackages: readonly string[] = ["@grpc/grpc-js", "koffi", "yaml"];
+
+/** File -> what it owns. A package of `ownedPackages` must be named here by the files that import it. */
+export const shells: Readonly<Record<string, readonly string[]>> = {
+  "proto/ids.ts": ["node:crypto, 1.3 us an id"],
+  "proto/grpc/listener.ts": ["@grpc/grpc-js", "listening sockets"],
+  "proto/program/credentials.ts": ["@grpc/grpc-js"],
+  "proto/program/http.ts": ["HTTP sockets"],
+  "proto/program/log.ts": ["stderr", "clock of log lines"],
+  "proto/program/main.ts": ["the process: signals, exit code"],
+  "proto/program/process-metrics.ts": ["the process: memory, CPU"],
+  "proto/program/tls-files.ts": ["certificate files"],
+  "proto/program/version.ts": ["package.json"],
+
+  "controlplane/main.ts": ["the process", "randomness of the epoch"],
+  "controlplane/manifests-folder.ts": ["files"],
+  "controlplane/pipeline.ts": ["clock"],
+  "controlplane/source/manifests/folder-watch.ts": ["file watches"],
+  "controlplane/source/manifests/read-manifests.ts": ["files"],
+  "controlplane/source/manifests/list-folder.ts": ["files"],
+  "controlplane/source/manifests/manifests-source.ts": ["timers"],
+  "controlplane/source/manifests/read-file.ts": ["files"],
+  "controlplane/source/manifests/scan-bell.ts": ["timers"],
+  "controlplane/source/manifests/elaborate-yaml.ts": ["yaml"],
+  "controlplane/source/manifests/yaml-value.ts": ["yaml"],
+  "controlplane/fanout/discovery-service.ts": ["@grpc/grpc-js"],
+  "controlplane/fanout/each-paced.ts": ["the event loop: pacing"],
+  "controlplane/fanout/fanout.ts": ["timers"],
+  "controlplane/fanout/grpc-server.ts": ["@grpc/grpc-js"],
+  "controlplane/fleet/fleet-loop.ts": ["timers"],
+  "controlplane/fleet/fleet-service.ts": ["@grpc/grpc-js", "clock"],
+  "controlplane/fleet/status-feed.ts": ["timers"],
+  "controlplane/http/routes.ts": ["the wait route"],
+  "controlplane/http/wait-route.ts": ["clock"],
+
+  "nodeagent/main.ts": ["the process"],
+  "nodeagent/runtime/agent.ts": ["timers", "names of the machine"],
+  "nodeagent/runtime/compact-heap.ts": ["the heap"],
+  "nodeagent/runtime/discovery-stream.ts": ["@grpc/grpc-js"],
+  "nodeagent/runtime/fetch-dump.ts": ["HTTP sockets"],
+  "nodeagent/runtime/node-addresses.ts": ["interfaces of the machine"],
+  "nodeagent/runtime/rounds.ts": ["timers"],
+  "nodeagent/runtime/sync-loop.ts": ["clock", "timers"],
+  "nodeagent/sync/state-file.ts": ["files"],
+  "nodeagent/sync/state-folder.ts": ["files", "randomness of the instance"],
+  "nodeagent/dataplane/faulty/faulty-dataplane.ts": ["timers"],
+  "nodeagent/dataplane/memory/memory-dataplane.ts": ["clock of durations"],
+  "nodeagent/dataplane/kernel/attach.ts": ["pins"],
+  "nodeagent/dataplane/kernel/cgroup.ts": ["cgroup files"],
+  "nodeagent/dataplane/kernel/cleanup-pinned.ts": ["pins"],
+  "nodeagent/dataplane/kernel/dump-pinned.ts": ["pins"],
+  "nodeagent/dataplane/kernel/kernel-dataplane.ts": ["pins"],
+  "nodeagent/dataplane/kernel/libbpf.ts": ["koffi", "the kernel"],
+  "nodeagent/dataplane/kernel/load-programs.ts": ["bpf objects"],
+  "nodeagent/dataplane/kernel/pin-folder.ts": ["pins"],
+  "nodeagent/dataplane/kernel/pinned-maps.ts": ["pins"],
+  "nodeagent/dataplane/kernel/probe.ts": ["sockets", "cgroup files"],
+  "nodeagent/dataplane/kernel/round-applier.ts": ["clock of durations"],
+
+  "cli/main.ts": ["the process"],
+  "cli/fleet-client.ts": ["@grpc/grpc-js", "clock of deadlines"],
+  "cli/fleet-error.ts": ["@grpc/grpc-js"],
+  "cli/get.ts": ["stdout"],
+  "cli/plan.ts": ["stdout"],
+  "cli/plan-from-controlplane.ts": ["the fleet client"],
+  "cli/output.ts": ["stdout"],
+  "cli/revisions.ts": ["timers"],
+  "cli/status.ts": ["stdout"],
+  "cli/wait.ts": ["timers"],
+};
+
+/** Shells with pure functions or flags that pure files use; their I/O begins only when a shell asks for it. */
+export const usableByPure: ReadonlySet<string> = new Set([
+  "proto/ids.ts",
+  "proto/program/http.ts",
+  "proto/program/log.ts",
+  // A parser from text to values; only the package makes it a shell.
+  "controlplane/source/manifests/elaborate-yaml.ts",
+]);
+
+/** What only tests use: they may do anything, and nothing else may import them. */
+export const testSupport: readonly RegExp[] = [
+  /\.test\.ts$/,
+  /\.bench\.ts$/,
+  /\/(testing|stress)\//,
+  /^nodeagent\/dataplane\/conformance\.ts$/,
+  /^controlplane\/running-pipeline\.ts$/,
+  /^cli\/run-weft\.ts$/,
+  /\/(test|testing|scripted|fake|made)-[^/]+\.ts$/,
+  /-samples\.ts$/,
+];
+
+/** Files of more than 400 lines (tests: 600), with why they are not split. */
+export const longFiles: Readonly<Record<string, string>> = {};
