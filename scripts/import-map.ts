@@ -83,6 +83,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/get.ts": ["stdout"],
   "cli/plan.ts": ["stdout"],
   "cli/plan-from-controlplane.ts": ["the fleet client"],
+  "cli/plan-from-manifests.ts": ["files"],
   "cli/output.ts": ["stdout"],
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+
+// A repository of its own in a folder with blanks: the launcher, a main.ts that says what it was given, and a "Node" that is a
+// script which says its name.
+const folder = mkdtempSync(join(tmpdir(), "weft launcher "));
+after(() => rmSync(folder, { recursive: true }));
+const bin = join(folder, "repo", "cli", "bin");
+const modules = join(folder, "repo", "node_modules", ".bin");
+const path = join(folder, "path");
+for (const made of [bin, modules, path]) mkdirSync(made, { recursive: true });
+copyFileSync(join(import.meta.dirname, "..", "cli", "bin", "weft"), join(bin, "weft"));
+chmodSync(join(bin, "weft"), 0o755);
+writeFileSync(
+  join(folder, "repo", "cli", "main.ts"),
+  "const given: string[] = process.argv.slice(2);\nconsole.log(JSON.stringify([process.pid, ...given]));\n",
+);
+symlinkSync(join("..", "repo", "cli", "bin", "weft"), join(path, "weft"));
+
+// A Node of this version that only says which one it is.
+function standIn(at: string, version: string): void {
+  rmSync(at, { force: true });
+  writeFileSync(at, `#!/bin/sh\n[ "$1" = --version ] && echo ${version} && exit\necho "ran ${version}"\n`);
+  chmodSync(at, 0o755);
+}
+
+const run = (...args: readonly string[]) =>
+  spawnSync("weft", args, { cwd: folder, encoding: "utf8", env: { PATH: `${path}:/usr/bin:/bin` } });
+
+describe("a launcher, through a link, from a folder with blanks", () => {
+  test("becomes the pinned Node and passes arguments as they are", () => {
+    rmSync(join(modules, "node"), { force: true });
+    symlinkSync(process.execPath, join(modules, "node"));
+    standIn(join(path, "node"), "v20.20.2");
+    const done = run("plan", "--node", "a b", "", "*");
+    assert.equal(done.stderr, "");
+    assert.deepEqual(JSON.parse(done.stdout), [done.pid, "plan", "--node", "a b", "", "*"]);
+  });
+
+  test("takes the Node of PATH if none is pinned", () => {
+    rmSync(join(modules, "node"), { force: true });
+    standIn(join(path, "node"), "v24.0.0");
+    assert.equal(run("plan").stdout, "ran v24.0.0\n");
+  });
+
+  for (const version of ["v20.20.2", "v22.19.0"]) {
+    test(`refuses Node ${version} in one line with a remedy`, () => {
+      rmSync(join(modules, "node"), { force: true });
+      standIn(join(path, "node"), version);
+      const done = run("plan");
+      assert.equal(done.status, 1);
+      assert.match(
+        done.stderr,
+        new RegExp(`^weft: \\S.*node is ${version}; run 'npm ci' in .*repo, or install Node 24 or newer\\n$`),
+      );
+    });
+  }
+});
