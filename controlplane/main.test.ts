@@ -48,7 +48,7 @@ ${lines.join("\n")}
 `;
 }
 
-function node(name: string, internalIp: string): string {
+function nodeObject(name: string, internalIp: string): string {
   return `apiVersion: v1
 kind: Node
 metadata: {name: ${name}, labels: {topology.kubernetes.io/zone: z1}}
@@ -58,7 +58,7 @@ status: {addresses: [{type: InternalIP, address: ${internalIp}}]}
 }
 
 const both = [{ address: "10.0.0.1" }, { address: "10.0.0.2" }];
-const files = { "service.yaml": service, "slice.yaml": slice(both), "nodes.yaml": node("n1", "192.168.0.1") };
+const files = { "service.yaml": service, "slice.yaml": slice(both), "nodes.yaml": nodeObject("n1", "192.168.0.1") };
 const drained = [{ address: addressBytes(address("10.0.0.1")), port: 8080 }];
 
 async function agentOf(plane: ControlPlane, name: string): Promise<ScriptedAgent> {
@@ -75,6 +75,10 @@ test("prints one ready line, serves its pages and ends with 0 on SIGTERM", async
   const metrics = await plane.get("/metrics");
   assert.match(metrics.body, /^weft_controlplane_revision 1$/m);
   assert.match(metrics.body, /^weft_controlplane_nodes\{state="disconnected"\} 1$/m);
+  const documented = readFileSync(new URL("../docs/metrics.md", import.meta.url), "utf8");
+  for (const [, name] of metrics.body.matchAll(/^# HELP (\S+)/gm)) {
+    assert.match(documented, new RegExp(`^\\| \`${name}[\`{]`, "m"), `docs/metrics.md lacks ${name}`);
+  }
   assert.equal((await plane.get("/nothing")).status, 404);
   assert.equal(await plane.stop("SIGTERM"), 0);
   assert.match(plane.stdout, /^ready grpc=127\.0\.0\.1:\d+ http=127\.0\.0\.1:\d+\n$/);
@@ -131,7 +135,7 @@ test("a drained wait notes the terminating fallback, and is done once another ba
 });
 
 test("a node that acked without applying the revision is missing, with its cursor", async () => {
-  await using plane = await ControlPlane.start({ ...files, "more.yaml": node("n2", "192.168.0.2") });
+  await using plane = await ControlPlane.start({ ...files, "more.yaml": nodeObject("n2", "192.168.0.2") });
   using client = new FleetClient(plane.grpc);
   const good = await agentOf(plane, "n1");
   const late = new ScriptedAgent({ address: plane.grpc, node: "n2", doesAck: false }).hello();

@@ -9,6 +9,9 @@ import type { FleetStatus, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/flee
 import type { FleetNode } from "./fleet-node.ts";
 import type { Fleet } from "./fleet.ts";
 
+/** Failures of one node that a status lists, so that thousands of failing nodes fit into one message. */
+const failuresShownMax = 16;
+
 /** Every node that has a Node object or connected, by name. */
 export function fleetStatus(fleet: Fleet): FleetStatus {
   const { table, head } = fleet;
@@ -38,7 +41,7 @@ function nodeStatus(node: FleetNode, head: Revision): NodeStatus {
     applied: BigInt(node.applied),
     lag: BigInt(head - node.applied),
     ...(node.roundTripUs === undefined ? {} : { roundTripUs: node.roundTripUs }),
-    failures: [...node.failures],
+    failures: node.failures.slice(0, failuresShownMax),
     failuresTotal: node.failuresTotal,
     ...(node.versions === undefined ? {} : { versions: node.versions }),
     addresses: [...(node.addresses ?? [])],

@@ -17,6 +17,9 @@ export interface FleetHistory {
   readonly head: Revision;
 }
 
+/** Characters of an agent's reason that an answer repeats. */
+const reasonMax = 512;
+
 /** Undefined: the node counts. */
 export function missingReason(
   node: FleetNode | undefined,
@@ -42,7 +45,8 @@ function isInTheWay(entry: BlockingFailure, needed: Needed, history: FleetHistor
 
 function printFailure({ failure }: BlockingFailure): string {
   const category = categoryNames[failure.category as keyof typeof categoryNames] ?? `category ${failure.category}`;
-  return `failed${failure.service === "" ? "" : ` ${failure.service}`}: ${category}${failure.reason === "" ? "" : `: ${failure.reason}`}`;
+  const what = failure.service === "" ? "failed" : `failed ${failure.service}`;
+  return failure.reason === "" ? `${what}: ${category}` : `${what}: ${category}: ${failure.reason.slice(0, reasonMax)}`;
 }
 
 /** Words of the failure categories, the same in status, waits and metrics. */
