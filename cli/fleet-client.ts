@@ -104,7 +104,7 @@ export class FleetClient implements Disposable {
     this.#client.close();
   }
 
-  // Throws ProgramError, but grpc-js's own error for what `keepsTrying` of the caller may want to see: as `cause`.
+  // Throws ProgramError with grpc-js's error as its cause.
   async *#stream<I extends DescMessage, O extends DescMessage>(
     method: Parameters<typeof methodDefinition<I, O>>[0],
     request: MessageShape<I>,
@@ -125,6 +125,7 @@ export class FleetClient implements Disposable {
     try {
       for await (const message of call) yield message as MessageShape<O>;
     } catch (error) {
+      if (this.#signal.aborted) throw new ProgramError("failed", "interrupted", { remedy: "", cause: error });
       throw isServiceError(error) ? toProgramError(error, this.target) : error;
     } finally {
       this.#signal.removeEventListener("abort", cancel);

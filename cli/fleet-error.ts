@@ -9,7 +9,7 @@ export function isServiceError(thrown: unknown): thrown is ServiceError {
 /** The call failed because the connection did, not because of what was asked: another try may succeed. */
 export function isConnectionLoss(thrown: unknown): boolean {
   if (!(thrown instanceof ProgramError)) return false;
-  return isServiceError(thrown.cause) ? thrown.cause.code === status.UNAVAILABLE : thrown.code === "unreachable";
+  return thrown.code === "unreachable";
 }
 
 export function toProgramError(error: ServiceError, target: string): ProgramError {
@@ -56,8 +56,9 @@ function explain({ code, details }: ServiceError, target: string): Explained {
       };
     case status.RESOURCE_EXHAUSTED:
       return { code: "resources", message: `${at} is busy: ${said}`, remedy: "ask again later" };
+    // What a server sends that shuts down in a hurry; our own cancellations do not come here.
     case status.CANCELLED:
-      return { code: "failed", message: "interrupted", remedy: "" };
+      return { code: "unreachable", message: `${at} ended the call`, remedy: "ask again once it runs" };
     default:
       return { code: "failed", message: `${at} failed: ${said}`, remedy: "see its log" };
   }

@@ -1,7 +1,13 @@
 /** What a control plane holds, read whole. */
 import { fromBinary } from "@bufbuild/protobuf";
 import type { NodeAddresses, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { ResourceSchema, type Backend, type Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import {
+  ResourceSchema,
+  type Backend,
+  type Resource,
+  type Service,
+} from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { FleetClient } from "./fleet-client.ts";
 
 export interface State {
@@ -14,7 +20,10 @@ export interface State {
   readonly names: ReadonlyMap<bigint, string>;
 }
 
-/** @param node "": resources only */
+/**
+ * @param node "": resources only
+ * @throws ProgramError if it cannot be asked, does not know the node, or answers what cannot be decoded
+ */
 export async function readState(client: FleetClient, node: string): Promise<State> {
   let nodeView: NodeView | undefined;
   let addresses: NodeAddresses | undefined;
@@ -25,11 +34,20 @@ export async function readState(client: FleetClient, node: string): Promise<Stat
     nodeView ??= message.nodeView;
     addresses ??= message.addresses;
     for (const bytes of message.delta?.resources ?? []) {
-      const { id, kind } = fromBinary(ResourceSchema, bytes);
+      const { id, kind } = decode(bytes, client.target);
       if (kind.case === "service") services.push(kind.value);
       else if (kind.case === "backend") backends.push(kind.value);
       else if (kind.case === "name") names.set(id, kind.value.value);
     }
   }
   return { nodeView, addresses, services, backends, names };
+}
+
+function decode(bytes: Uint8Array, target: string): Resource {
+  try {
+    return fromBinary(ResourceSchema, bytes);
+  } catch (cause) {
+    const message = `control plane ${target} sent a resource of ${bytes.length} bytes that cannot be decoded`;
+    throw new ProgramError("failed", message, { remedy: "check that it and weft are of neighbouring versions", cause });
+  }
 }
