@@ -20,8 +20,11 @@ const quotedCharactersMax = 64;
 
 export class Fields {
   readonly refusals: FieldRefusal[] = [];
+  /** All that were refused, also beyond the ones that are named. */
+  total = 0;
 
   refuse(field: string, message: string): void {
+    this.total++;
     if (this.refusals.length < refusalsMax) this.refusals.push({ field, message });
   }
 

@@ -462,6 +462,17 @@ describe("refused, naming the object and the field (S28)", () => {
     );
   });
 
+  test("what is too much to name is counted", () => {
+    const projection = project(slice({ endpoints: Array.from({ length: 100 }, () => ({})) }));
+    assert.ok(projection.outcome === "record");
+    assert.equal(projection.refusals.length, 17);
+    assert.deepEqual(projection.refusals.at(-1), {
+      object: "EndpointSlice ns1/web-1",
+      field: "…",
+      message: "84 more faults",
+    });
+  });
+
   test("a quoted value is bounded", () => {
     const projection = project(service({ clusterIP: "x".repeat(10_000) }));
     assert.ok(projection.outcome === "refused");

@@ -3,7 +3,7 @@
  * names the field. The rules are those of SEMANTICS; their numbers stand where they are applied.
  */
 import { describe, Fields, isJsonObject, quote } from "./fields.ts";
-import type { FieldRefusal, JsonObject } from "./fields.ts";
+import type { JsonObject } from "./fields.ts";
 import { projectEndpointSlice } from "./project-endpoint-slice.ts";
 import { projectNode } from "./project-node.ts";
 import { projectServiceCidr } from "./project-service-cidr.ts";
@@ -60,7 +60,9 @@ const kinds: Readonly<Record<RecordKind, Kind>> = {
 /** What an API object means to Weft. */
 export function project(value: unknown): Projection {
   if (!isJsonObject(value)) {
-    return refused(undefined, "", [{ field: "document", message: `must be an object, not ${describe(value)}` }]);
+    const header = new Fields();
+    header.refuse("document", `must be an object, not ${describe(value)}`);
+    return refused(undefined, "", header);
   }
   const header = new Fields();
   const kindName = header.text(value, "kind", "");
@@ -68,7 +70,7 @@ export function project(value: unknown): Projection {
   if (kindName === "") header.refuse("kind", "is missing; every document needs one");
   if (apiVersion === "") header.refuse("apiVersion", "is missing; every document needs one");
   if (!isRecordKind(kindName)) {
-    return header.refusals.length > 0 ? refused(undefined, "", header.refusals) : { outcome: "other" };
+    return header.refusals.length > 0 ? refused(undefined, "", header) : { outcome: "other" };
   }
   const kind = kinds[kindName];
   if (apiVersion !== "" && apiVersion !== kind.apiVersion) {
@@ -76,14 +78,14 @@ export function project(value: unknown): Projection {
   }
   const identity = readIdentity(kindName, kind, value, header);
   const object = identity === undefined ? kindName : `${kindName} ${identity.name}`;
-  if (identity === undefined || header.refusals.length > 0) return refused(identity, object, header.refusals);
+  if (identity === undefined || header.refusals.length > 0) return refused(identity, object, header);
 
   const whole = new Fields();
   const partial = new Fields();
   const record = kind.project(identity.name, value, whole, partial);
-  if (whole.refusals.length > 0) return refused(identity, object, whole.refusals);
+  if (whole.refusals.length > 0) return refused(identity, object, whole);
   if (record === undefined) return { outcome: "ignored", identity };
-  return { outcome: "record", identity, record, refusals: named(object, partial.refusals) };
+  return { outcome: "record", identity, record, refusals: named(object, partial) };
 }
 
 function readIdentity(kindName: RecordKind, kind: Kind, value: JsonObject, header: Fields): ObjectIdentity | undefined {
@@ -100,12 +102,15 @@ function readIdentity(kindName: RecordKind, kind: Kind, value: JsonObject, heade
   return { kind: kindName, name: `${namespace === "" ? "default" : namespace}/${name}` };
 }
 
-function refused(identity: ObjectIdentity | undefined, object: string, refusals: readonly FieldRefusal[]): Projection {
-  return { outcome: "refused", identity, refusals: named(object, refusals) };
+function refused(identity: ObjectIdentity | undefined, object: string, fields: Fields): Projection {
+  return { outcome: "refused", identity, refusals: named(object, fields) };
 }
 
-function named(object: string, refusals: readonly FieldRefusal[]): readonly ObjectRefusal[] {
-  return refusals.map((refusal) => ({ object, field: refusal.field, message: refusal.message }));
+function named(object: string, { refusals, total }: Fields): readonly ObjectRefusal[] {
+  const shown = refusals.map(({ field, message }) => ({ object, field, message }));
+  return total > shown.length
+    ? [...shown, { object, field: "…", message: `${total - shown.length} more faults` }]
+    : shown;
 }
 
 function isRecordKind(text: string): text is RecordKind {

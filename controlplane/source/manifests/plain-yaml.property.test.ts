@@ -46,6 +46,7 @@ const scalar = fc.oneof(
     "",
   ),
   fc.string({ maxLength: 6 }),
+  fc.constantFrom("a\nb\n", "a\n\n  b", "\n", " a\nb", '{"a":"b"}\n', "a\n\n\n", 'q"\\', "a\tb", "---\nx\n", "#\n#"),
   fc.integer(),
   fc.double({ noNaN: true }),
   fc.boolean(),
@@ -131,6 +132,10 @@ test("what it reads of random pieces is what the whole parser reads", () => {
     "a: ",
     "\n  ",
     "\n- ",
+    "|",
+    "|-",
+    "\n\n",
+    "\\",
     ".",
     "<<",
     "? ",
@@ -149,6 +154,7 @@ const manifests: readonly string[] = [
   "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  labels: {app: x}\nspec:\n  clusterIP: 172.30.0.1\n  ports:\n  - name: http\n    port: 80\n",
   "# a comment\nkind: EndpointSlice\nendpoints:\n- addresses:\n  - 10.0.0.1\n  conditions: {ready: true, serving: false}\n- addresses: [10.0.0.2]\n  hints:\n    forZones:\n    - name: z1\n",
   'metadata:\n  labels:\n    "kubernetes.io/service-name": "web"\n    topology.kubernetes.io/zone: \'z 1\'\nendpoints:\n  - {addresses: ["fd00::1"], conditions: {ready: true}, nodeName: n1}\n  -\n    addresses:\n      - fd00::2\n',
+  'metadata:\n  annotations:\n    last-applied: |\n      {"a":"b\\n"}\n\n      x\n    note: |-\n      # no comment\n        y\n\n  name: "a \\"b\\""\n',
   "status:\n  addresses:\n  - {type: InternalIP, address: 192.168.0.1}\n  - address: fd00::a\n    type: InternalIP\nspec: {}\nlist: []\n",
 ];
 for (const [i, text] of manifests.entries()) {

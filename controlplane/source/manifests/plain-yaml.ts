@@ -100,6 +100,10 @@ class PlainYaml {
       if (end < 0) throw giveUp;
       const key = keyOf(this.#line.slice(0, end));
       const content = withoutBlanks(this.#line, end + 1);
+      if (content === "|" || content === "|-") {
+        mapping[key] = this.#literal(indent, content === "|");
+        continue;
+      }
       this.#advance();
       if (content !== "") mapping[key] = inline(content, depth);
       else if (this.#indent > indent) mapping[key] = this.#block(this.#indent, depth + 1);
@@ -109,8 +113,38 @@ class PlainYaml {
     }
     return mapping;
   }
+
+  // The lines of a literal text ("|"), as the command line prints annotations. `indent` is its key's.
+  #literal(indent: number, isEnded: boolean): string {
+    const text = this.#text;
+    const lines: string[] = [];
+    let column = -1;
+    while (this.#next < text.length) {
+      const start = this.#next;
+      let end = text.indexOf("\n", start);
+      if (end < 0) end = text.length;
+      let first = start;
+      while (text.charCodeAt(first) === space) first++;
+      if (first === end) {
+        // A line of blanks only can be content; how much of it is has rules of its own.
+        if (first > start || column < 0) throw giveUp;
+        lines.push("");
+      } else {
+        if (first - start <= indent) break;
+        if (column < 0) column = first - start;
+        if (first - start < column || text.charCodeAt(first) === tab) throw giveUp;
+        lines.push(text.slice(start + column, end));
+      }
+      this.#next = end + 1;
+    }
+    while (lines.at(-1) === "") lines.pop();
+    if (lines.length === 0) throw giveUp;
+    this.#advance();
+    return lines.join("\n") + (isEnded ? "\n" : "");
+  }
 }
 
+const tab = 0x09;
 const space = 0x20;
 const hash = 0x23;
 const colon = 0x3a;
@@ -156,12 +190,18 @@ function inline(text: string, depth: number): unknown {
   return plain(text);
 }
 
-// No escapes, no quote inside.
+// No quote inside; escapes only as JSON has them, which mean the same in YAML.
 function quoted(text: string): string {
   const quote = text[0] ?? "";
+  if (quote === '"' && text.includes("\\")) return escaped(text);
   const content = text.slice(1, -1);
   if (text.length < 2 || text.at(-1) !== quote || content.includes(quote) || content.includes("\\")) throw giveUp;
   return content;
+}
+
+function escaped(text: string): string {
+  if (!/^"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"$/.test(text)) throw giveUp;
+  return String(JSON.parse(text));
 }
 
 /** Texts whose characters mean nothing else anywhere in YAML; a colon must be followed by something. */

@@ -5,6 +5,11 @@ import { setTimeout as delay } from "node:timers/promises";
 const quietMs = 20;
 const patienceMs = 200;
 
+/** When a scan is due after events from `firstMs` to `lastMs`; `latestMs`: without any. */
+export function scanDueMs(firstMs: number | undefined, lastMs: number, latestMs: number): number {
+  return firstMs === undefined ? latestMs : Math.min(lastMs + quietMs, firstMs + patienceMs, latestMs);
+}
+
 export class ScanBell {
   #firstMs: number | undefined;
   #lastMs = 0;
@@ -28,9 +33,7 @@ export class ScanBell {
   async due(withinMs: number, signal: AbortSignal): Promise<number> {
     const latestMs = performance.now() + withinMs;
     for (;;) {
-      const first = this.#firstMs;
-      const dueMs = first === undefined ? latestMs : Math.min(this.#lastMs + quietMs, first + patienceMs, latestMs);
-      const leftMs = dueMs - performance.now();
+      const leftMs = scanDueMs(this.#firstMs, this.#lastMs, latestMs) - performance.now();
       if (leftMs <= 0 || signal.aborted) break;
       await this.#sleep(leftMs, signal);
     }
