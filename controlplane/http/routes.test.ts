@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { epoch } from "@weft/proto/cursor.ts";
+import { listenHttp } from "@weft/proto/program/http.ts";
+import type { HttpServer } from "@weft/proto/program/http.ts";
+import { silentLog } from "@weft/proto/program/log.ts";
+import { Metrics } from "@weft/proto/program/metrics.ts";
+import { Fleet } from "../fleet/fleet.ts";
+import { waitsMax } from "../fleet/waits.ts";
+import { controlPlaneRoutes } from "./routes.ts";
+
+async function serve(fleet: Fleet, missing: readonly string[]): Promise<HttpServer> {
+  const routes = controlPlaneRoutes({ fleet, metrics: new Metrics(), missing: () => missing });
+  return await listenHttp({ host: "127.0.0.1", port: 0 }, routes, silentLog);
+}
+
+function newFleet(): Fleet {
+  const fleet = new Fleet(Date.now());
+  fleet.epochStarted(epoch(1, 1));
+  return fleet;
+}
+
+async function untilWaits(fleet: Fleet, count: number): Promise<void> {
+  while (fleet.waitsOpen !== count) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+test("is alive but not ready, and says what is missing", async () => {
+  await using server = await serve(newFleet(), ["the source is not synced"]);
+  assert.equal((await fetch(`http://${server.address}/livez`)).status, 200);
+  const ready = await fetch(`http://${server.address}/readyz`);
+  assert.deepEqual([ready.status, await ready.text()], [503, "not ready: the source is not synced\n"]);
+});
+
+test("a caller that goes away leaves no wait behind", async () => {
+  const fleet = newFleet();
+  await using server = await serve(fleet, []);
+  const gone = new AbortController();
+  const asked = fetch(`http://${server.address}/v1/wait?drained=127.0.0.1:80`, { signal: gone.signal });
+  await untilWaits(fleet, 1);
+  gone.abort();
+  await assert.rejects(asked);
+  await untilWaits(fleet, 0);
+});
+
+test("waits are bounded in number", async () => {
+  const fleet = newFleet();
+  const target = { kind: "revision", epoch: fleet.epoch, revision: 1 } as Parameters<Fleet["wait"]>[0]["target"];
+  const listener = { noted: () => undefined, ended: () => undefined };
+  const quorum = { kind: "nodes", nodes: 1 } as const;
+  const deadlineMs = Date.now() + 60_000;
+  for (let i = 0; i < waitsMax; i++) fleet.wait({ target, quorum, deadlineMs, listener }, Date.now());
+  await using server = await serve(fleet, []);
+  const refused = await fetch(`http://${server.address}/v1/wait?drained=127.0.0.1:80`);
+  assert.deepEqual([refused.status, fleet.waitsOpen], [503, waitsMax]);
+});
