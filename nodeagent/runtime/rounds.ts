@@ -3,7 +3,7 @@
  * is conflated into the next, so what waits is bounded by the number of resources. A round that cannot be activated at
  * all is tried again with everything.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Address, Prefix } from "@weft/proto/address.ts";
 import { prefixFromBytes } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
@@ -20,6 +20,7 @@ import type { HeldResource } from "../sync/received-resource.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
+import { compactHeap } from "./compact-heap.ts";
 import type { StepDurations } from "./messages.ts";
 
 /** Wait after a round that could not be activated: doubles from the first to the second. */
@@ -74,6 +75,7 @@ export class Rounds {
   #needsAll = true;
   #isOpen = false;
   #isRunning = false;
+  #isBulky = false;
   #notices: readonly PlanNotice[] = [];
   #failures: readonly DataplaneFailure[] = [];
   #activationFailure: string | undefined;
@@ -119,6 +121,11 @@ export class Rounds {
     this.#poke();
   }
 
+  /** Much was received: its garbage is collected once nothing waits. */
+  cameInBulk(): void {
+    this.#isBulky = true;
+  }
+
   /** The store was changed and now is what `cursor` says. */
   committed(change: StoreChange | undefined, cursor: Cursor, receivedAtMs: number | undefined): void {
     const pending = this.#pending;
@@ -161,6 +168,7 @@ export class Rounds {
         }
         this.#tellSettled();
         this.#rewriteIfDue();
+        if (await this.#compacted()) continue;
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
           if (signal.aborted || this.#hasWork()) resolve();
@@ -232,6 +240,7 @@ export class Rounds {
     metrics.roundDone(durations, taken.receivedAtMs !== undefined);
     if (whole !== undefined) this.#rewrite(whole);
     this.#options.onChange();
+    if (services.length >= bulkServicesMin) this.#isBulky = true;
   }
 
   #plan(taken: Pending, isAll: boolean): readonly ServicePlan[] {
@@ -270,6 +279,15 @@ export class Rounds {
     this.#tellSettled();
     const ms = Math.min(retryMaxMs, retryFirstMs * 2 ** Math.min(this.#failuresInRow - 1, 16));
     await sleep(ms, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  // Once what came in bulk is live and acked.
+  async #compacted(): Promise<boolean> {
+    if (!this.#isBulky) return false;
+    this.#isBulky = false;
+    await nextTurn();
+    compactHeap();
+    return true;
   }
 
   #rewriteIfDue(): void {
@@ -314,6 +332,9 @@ export class Rounds {
     return planNode(this.#options.node, this.#view?.zone ?? "", this.#addresses);
   }
 }
+
+/** A round of this many services leaves garbage that is worth a pause. */
+const bulkServicesMin = 2_000;
 
 /** How often a due snapshot on disk is looked for while nothing changes. */
 const filePollMs = 1_000;

@@ -280,6 +280,8 @@ export class SyncLoop {
   #commit(cursor: Cursor, scope: DeltaScope): void {
     const { store, rounds, metrics } = this.#options;
     const change = store.commit(this.#parts, pruningOf(scope));
+    const listed = this.#parts.reduce((sum, { puts }) => sum + puts.size, 0);
+    if (listed >= bulkResourcesMin) rounds.cameInBulk();
     this.#parts = [];
     metrics.deltasReceived.with(scope).inc();
     rounds.committed(change, cursor, this.#receivedAtMs);
@@ -398,6 +400,9 @@ export class SyncLoop {
     );
   }
 }
+
+/** A delta of this many resources leaves garbage that is worth a pause. */
+const bulkResourcesMin = 20_000;
 
 function pruningOf(scope: DeltaScope): Pruning {
   return scope === "everything" ? "everything-unlisted" : "nothing";

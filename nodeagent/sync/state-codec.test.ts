@@ -68,12 +68,12 @@ describe("state on disk", () => {
   });
 
   it("is an earlier state or nothing when any bit is flipped", () => {
-    for (let at = 0; at < file.length; at++) {
+    for (let offset = 0; offset < file.length; offset++) {
       for (const bit of [0x01, 0x80, 0xff]) {
         const flipped = Buffer.from(file);
-        flipped[at] = (flipped[at] ?? 0) ^ bit;
+        flipped[offset] = (flipped[offset] ?? 0) ^ bit;
         const found = summary(flipped);
-        assert.ok(valid.includes(found) && found !== valid.at(-1), `byte ${at} ^ ${bit}`);
+        assert.ok(valid.includes(found) && found !== valid.at(-1), `byte ${offset} ^ ${bit}`);
       }
     }
   });
@@ -96,7 +96,7 @@ describe("state on disk", () => {
       [future, /version 2/],
       [Buffer.from("not a state file at all"), /no state file/],
       [Buffer.alloc(3), /shorter/],
-      [file.subarray(0, headerBytes), /no complete state/],
+      [file.subarray(0, headerBytes + 1), /no complete state/],
     ];
     for (const [bytes, reason] of unusable) {
       const reading = readState(bytes);

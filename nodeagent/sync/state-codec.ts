@@ -11,7 +11,7 @@ import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts
 import { hash64 } from "@weft/proto/hash.ts";
 import { receivedId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
-import { bytesOf } from "./kept-bytes.ts";
+import { bytesOf, keepBytes } from "./kept-bytes.ts";
 import { readResource } from "./received-resource.ts";
 import type { HeldResource } from "./received-resource.ts";
 
@@ -25,6 +25,10 @@ const recordTargetBytes = 256 * 1_024;
 /** A longer record is damage. One resource may exceed the target. */
 export const recordBytesMax = 64 * 1_024 * 1_024;
 const removalsPerRecord = 16_384;
+
+const putHeadBytes = 21;
+/** By number on disk. */
+const kinds: readonly HeldResource["kind"][] = ["unknown", "service", "backend", "name"];
 
 const tagPuts = 1;
 const tagRemovals = 2;
@@ -55,6 +59,8 @@ export type StateReading =
       /** Bytes up to the last good commit; what follows is torn or damaged. */
       readonly goodBytes: number;
     }
+  /** A header and nothing yet. */
+  | { readonly kind: "empty" }
   | { readonly kind: "unusable"; readonly reason: string };
 
 export function encodeHeader(): Uint8Array {
@@ -74,12 +80,11 @@ export function* encodeWrite(write: StateWrite): Generator<Uint8Array, undefined
     ids = [];
   }
   if (ids.length > 0) yield encodeRemovals(ids);
-  let parts: Uint8Array[] = [];
+  let parts: (readonly [ResourceId, HeldResource])[] = [];
   let size = 0;
-  for (const [, resource] of write.puts) {
-    const bytes = bytesOf(resource.bytes);
-    parts.push(bytes);
-    size += 4 + bytes.length;
+  for (const put of write.puts) {
+    parts.push(put);
+    size += putHeadBytes + put[1].bytes.length;
     if (size < recordTargetBytes) continue;
     yield encodePuts(parts, size);
     parts = [];
@@ -99,6 +104,7 @@ export function readState(bytes: Uint8Array): StateReading {
   if (version !== stateVersion || view.getUint32(magic.length + 4, true) !== 0) {
     return { kind: "unusable", reason: `it is of version ${version}, this agent reads ${stateVersion}` };
   }
+  if (bytes.length === headerBytes) return { kind: "empty" };
   const resources = new Map<ResourceId, HeldResource>();
   let last: (StateCommit & { readonly goodBytes: number }) | undefined;
   // Operations since the last commit: applied by the next one.
@@ -160,17 +166,38 @@ function readPayload(payload: Uint8Array, into: Map<ResourceId, HeldResource>): 
   }
 }
 
+// Each put: {length u32, kind u8, id u64, service u64 (0 unless a backend), encoded resource}. What the store needs stands in the
+// clear: decoding 250,000 backends would take most of a second of a node's start.
 function readPuts(body: Uint8Array): readonly (readonly [ResourceId, HeldResource])[] {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const puts: (readonly [ResourceId, HeldResource])[] = [];
   for (let at = 0; at < body.length;) {
-    const length = view.getUint32(at, true);
-    const reading = readResource(body.subarray(at + 4, at + 4 + length));
-    if (reading.kind === "malformed") throw new RangeError(reading.reason);
-    puts.push([reading.id, reading.resource]);
-    at += 4 + length;
+    const start = at + putHeadBytes;
+    const end = start + view.getUint32(at, true);
+    if (end > body.length) throw new RangeError("a put beyond its record");
+    const kind = kinds[view.getUint8(at + 4)];
+    const id = receivedId(view.getBigUint64(at + 5, true));
+    const encoded = body.subarray(start, end);
+    puts.push([id, readHeld(kind, view.getBigUint64(at + 13, true), encoded)]);
+    at = end;
   }
   return puts;
+}
+
+function readHeld(kind: HeldResource["kind"] | undefined, service: bigint, encoded: Uint8Array): HeldResource {
+  switch (kind) {
+    case "backend":
+      return { kind, bytes: keepBytes(encoded), service: receivedId(service) };
+    case "name":
+    case "unknown":
+      return { kind, bytes: keepBytes(encoded) };
+    default: {
+      const reading = readResource(encoded);
+      if (reading.kind === "malformed" || reading.resource.kind !== kind)
+        throw new RangeError("a put that is not its kind");
+      return reading.resource;
+    }
+  }
 }
 
 function readRemovals(body: Uint8Array): readonly ResourceId[] {
@@ -226,15 +253,19 @@ function encodeCommit({ cursor, view }: StateCommit): Uint8Array {
   return encodeRecord(payload);
 }
 
-function encodePuts(parts: readonly Uint8Array[], size: number): Uint8Array {
+function encodePuts(puts: readonly (readonly [ResourceId, HeldResource])[], size: number): Uint8Array {
   const payload = new Uint8Array(1 + size);
   const data = new DataView(payload.buffer);
   payload[0] = tagPuts;
   let at = 1;
-  for (const part of parts) {
-    data.setUint32(at, part.length, true);
-    payload.set(part, at + 4);
-    at += 4 + part.length;
+  for (const [id, resource] of puts) {
+    const bytes = bytesOf(resource.bytes);
+    data.setUint32(at, bytes.length, true);
+    data.setUint8(at + 4, kinds.indexOf(resource.kind));
+    data.setBigUint64(at + 5, id, true);
+    data.setBigUint64(at + 13, resource.kind === "backend" ? resource.service : 0n, true);
+    payload.set(bytes, at + putHeadBytes);
+    at += putHeadBytes + bytes.length;
   }
   return encodeRecord(payload);
 }

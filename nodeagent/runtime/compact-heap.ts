@@ -1,0 +1,25 @@
+/**
+ * Gives memory back after a snapshot. V8 keeps what a burst of garbage needed (measured at 250,000 backends: 410 MB resident for 110 MB
+ * in use, unchanged after minutes); one full collection returns it in about 200 ms. The flag `--optimize-for-size` does the
+ * same without a pause, but doubles the time of the snapshot itself.
+ */
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+type Collect = (options: {
+  readonly type: "major";
+  readonly execution: "sync";
+  readonly flavor: "last-resort";
+}) => void;
+
+let collect: Collect | undefined;
+
+/** Blocks the process while it runs. */
+export function compactHeap(): void {
+  if (collect === undefined) {
+    setFlagsFromString("--expose-gc");
+    const found: unknown = runInNewContext("gc");
+    collect = typeof found === "function" ? (found as Collect) : () => undefined;
+  }
+  collect({ type: "major", execution: "sync", flavor: "last-resort" });
+}
