@@ -17,7 +17,7 @@ export interface EndpointChoice {
 }
 
 /** Endpoints of one service port and family, without repeats, ordered by (address bytes, port). */
-export function endpointsOf(backends: Iterable<Backend>, port: ServicePort, family: Family): readonly Endpoint[] {
+export function endpointsOf(backends: readonly Backend[], port: ServicePort, family: Family): readonly Endpoint[] {
   const length = family === 4 ? 4 : 16;
   const endpoints: Endpoint[] = [];
   for (const backend of backends) {

@@ -3,7 +3,10 @@ import type { Address } from "@weft/proto/address.ts";
 import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 
-/** One service with all its backends, in any order. Messages are never changed in place: another version is another object. */
+/**
+ * One service with all its backends, in any order. A Service is never changed in place: another version is another object.
+ * Backends may be made while they are iterated; a plan of the service does so once.
+ */
 export interface ServiceView {
   readonly service: Service;
   readonly backends: Iterable<Backend>;

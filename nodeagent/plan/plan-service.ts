@@ -1,6 +1,6 @@
 /** What a node holds for one service, given which of its claims it won. Pure. */
 import { familyOf, type Address, type Family, type Prefix } from "@weft/proto/address.ts";
-import { Protocol } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import { Protocol, type Backend, type Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import type { ServicePlan } from "../dataplane/dataplane.ts";
 import { chooseEndpoints, endpointsOf, hasUsable } from "./choose-endpoints.ts";
 import { servicePortName, type Claim } from "./claim.ts";
@@ -39,10 +39,12 @@ export function planService(
   node: PlanNode,
 ): ServicePlan {
   const { service } = view;
+  // Read once: the agent's store decodes a backend each time it is asked for it.
+  const backends = claims.length > 0 ? [...view.backends] : [];
   const balancings = new Map<string, Balancing>();
   const balancingOf = (portIndex: number, family: Family): Balancing => {
     const key = `${portIndex} ${family}`;
-    const made = balancings.get(key) ?? balance(view, portIndex, family, node);
+    const made = balancings.get(key) ?? balance(service, backends, portIndex, family, node);
     balancings.set(key, made);
     return made;
   };
@@ -82,11 +84,17 @@ export function unsupportedNotice(view: ServiceView): PlanNotice | undefined {
 
 const knownProtocols: ReadonlySet<Protocol> = new Set([Protocol.TCP, Protocol.UDP, Protocol.SCTP]);
 
-function balance(view: ServiceView, portIndex: number, family: Family, node: PlanNode): Balancing {
-  const port = view.service.ports[portIndex];
-  const servicePort = servicePortName(view.service, portIndex);
+function balance(
+  service: Service,
+  backends: readonly Backend[],
+  portIndex: number,
+  family: Family,
+  node: PlanNode,
+): Balancing {
+  const port = service.ports[portIndex];
+  const servicePort = servicePortName(service, portIndex);
   if (port === undefined) return { servicePort, cluster: none, local: none, hasUsable: false };
-  const endpoints = endpointsOf(view.backends, port, family);
+  const endpoints = endpointsOf(backends, port, family);
   return { servicePort, ...chooseEndpoints(endpoints, node), hasUsable: hasUsable(endpoints) };
 }
 
