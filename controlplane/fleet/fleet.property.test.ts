@@ -384,6 +384,6 @@ test("no interleaving makes a wait answer what the whole history does not say", 
     fc.property(fc.array(stepOf, { maxLength: 80, size: "max" }), quorumOf, fc.boolean(), (steps, quorum, hasNodes) => {
       play(steps, quorum, hasNodes);
     }),
-    { numRuns: 400 },
+    { numRuns: 1_000 },
   );
 });
