@@ -71,6 +71,15 @@ function unavailable(at: string, said: string): Explained {
       .replace(/^No connection established\. Last error: /, "")
       .replace(/^(?:\w*Error: )+/, "")
       .replace(/\.? Resolution note: .*$/, "") || "no connection";
+  // OpenSSL: "….:error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:../deps/….c:918:SSL alert number 116"
+  const alert = /:(?:\w+ )?alert ([a-z ]*(?:certificate|unknown ca)[a-z ]*):/.exec(reason)?.[1];
+  if (alert !== undefined) {
+    return {
+      code: "permission",
+      message: `${at} does not accept our certificate: ${alert}`,
+      remedy: "give --tls-cert and --tls-key of a certificate that its --tls-client-ca has signed",
+    };
+  }
   if (/certificate|self.signed|altname|issuer|unable to verify/i.test(reason)) {
     return {
       code: "unreachable",

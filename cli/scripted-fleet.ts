@@ -52,7 +52,11 @@ export interface ScriptedFleet extends Disposable {
 }
 
 /** @param port 0: any */
-export async function scriptedFleet(script: Script, port = 0): Promise<ScriptedFleet> {
+export async function scriptedFleet(
+  script: Script,
+  port = 0,
+  credentials = ServerCredentials.createInsecure(),
+): Promise<ScriptedFleet> {
   const server = new Server();
   server.addService(serviceDefinition(FleetService), {
     getStatus: (_: ServerUnaryCall<unknown, unknown>, answer: sendUnaryData<unknown>) => {
@@ -71,7 +75,7 @@ export async function scriptedFleet(script: Script, port = 0): Promise<ScriptedF
       void pour(call, GetStateResponseSchema, () => required(script.getState)(call.request)),
   });
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, onPort) =>
+    server.bindAsync(`127.0.0.1:${port}`, credentials, (error, onPort) =>
       error === null ? resolve(onPort) : reject(error),
     );
   });
