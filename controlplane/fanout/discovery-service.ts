@@ -8,10 +8,11 @@ import { methodDefinition } from "@weft/proto/grpc/service.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Identity } from "../identity.ts";
 import type { IdentifiableCall } from "./call-identity.ts";
-import type { Fanout, StreamPort } from "./fanout.ts";
+import type { Fanout } from "./fanout.ts";
 import { resetCall, watchStatus } from "./grpc-call.ts";
 import { refuse } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
+import type { StreamPort } from "./stream-port.ts";
 
 /** Streams at a time from one connection (an agent opens one; a simulation of many agents may share one). */
 const streamsPerConnectionMax = 1_024;
@@ -35,9 +36,12 @@ export interface DiscoveryServiceOptions {
 export function addDiscoveryService(server: Server, options: DiscoveryServiceOptions): void {
   const sync = { ...methodDefinition(DiscoveryService.method.sync), requestDeserialize: receivedOf };
   const streams = new StreamCounts();
-  server.addService({ sync } as Parameters<Server["addService"]>[0], {
-    sync: (call: ServerDuplexStream<Received, Uint8Array>) => serve(call, options, streams),
-  });
+  server.addService(
+    { sync },
+    {
+      sync: (call: ServerDuplexStream<Received, Uint8Array>) => serve(call, options, streams),
+    },
+  );
 }
 
 function receivedOf(bytes: Buffer): Received {

@@ -8,63 +8,24 @@ import type { NodeView, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/di
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { FleetObserver } from "../fleet/fleet-observer.ts";
-import type { Identity } from "../identity.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
 import { admit } from "./admission.ts";
 import { eachPaced } from "./each-paced.ts";
+import { EndLog } from "./end-log.ts";
+import type { FanoutLimits } from "./fanout-limits.ts";
 import type { FanoutMetrics } from "./fanout-metrics.ts";
 import { Flush } from "./flush.ts";
 import { readAddresses, readHello } from "./hello.ts";
 import { refuse } from "./refusal.ts";
-import type { Refusal } from "./refusal.ts";
+import { SentBefore } from "./sent-before.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
-import { greetingStream, step } from "./stream-state.ts";
-import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
 import type { StreamLimits } from "./stream-limits.ts";
+import type { StreamInput, StreamPort } from "./stream-port.ts";
+import { greetingStream } from "./stream-state.ts";
+import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
+import { step } from "./stream-step.ts";
 import { Transfers } from "./transfers.ts";
 import type { TransferLimits } from "./transfers.ts";
-
-/** The other end of a stream. */
-export interface StreamPort {
-  /** "ip:port". */
-  readonly peer: string;
-  readonly identity: Identity;
-  /** `written` is called once the bytes are on their way; never if the stream ends before. */
-  write(bytes: Uint8Array, written: () => void): void;
-  /** Ends the stream with a status, after what was written. */
-  end(refusal: Refusal): void;
-  /** Ends the stream at once; what was not sent yet is dropped. */
-  reset(refusal: Refusal): void;
-}
-
-/** How a stream's shell speaks to the fan-out. */
-export interface StreamInput {
-  receive(request: SyncRequest): void;
-  /** A message that breaks the protocol before it can be read. */
-  refuse(refusal: Refusal): void;
-  /** The stream is gone. `reason`: "closed" if the agent ended it. */
-  closed(reason: string): void;
-}
-
-export interface FanoutLimits {
-  /** Streams visited in one turn of the event loop. */
-  readonly streamsPerTurn: number;
-  /** Snapshots in flight. */
-  readonly snapshotsMax: number;
-  /** Agents whose highest revision is remembered after they left. */
-  readonly agentsRememberedMax: number;
-  readonly tickMs: number;
-  /** How long streams may take to end at shutdown. */
-  readonly drainMs: number;
-}
-
-export const fanoutLimits: FanoutLimits = {
-  streamsPerTurn: 64,
-  snapshotsMax: 64,
-  agentsRememberedMax: 20_000,
-  tickMs: 250,
-  drainMs: 1_000,
-};
 
 export interface FanoutOptions {
   readonly catalog: Catalog;
@@ -93,12 +54,6 @@ interface Stream {
   hasLeft: boolean;
 }
 
-interface Remembered {
-  readonly instance: bigint;
-  readonly epoch: Epoch;
-  readonly sent: Revision;
-}
-
 export class Fanout {
   readonly #options: FanoutOptions;
   readonly #catalog: Catalog;
@@ -107,13 +62,18 @@ export class Fanout {
   readonly #world: World;
   readonly #streams = new Set<Stream>();
   readonly #byNode = new Map<string, Stream>();
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #sentBefore: SentBefore;
+  readonly #endLog: EndLog;
   #isGranting = false;
+  #tickedMs: number;
   #drained: (() => void) | undefined;
 
   constructor(options: FanoutOptions) {
     this.#options = options;
     this.#catalog = options.catalog;
+    this.#endLog = new EndLog(options.log);
+    this.#tickedMs = options.now();
+    this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits);
     this.#turns = new SnapshotTurns(options.fanoutLimits.snapshotsMax);
     this.#world = worldOf(options, this.#transfers);
@@ -183,20 +143,23 @@ export class Fanout {
 
   /** Ticks until `signal` aborts, then asks every agent to leave and waits a while for them to go. */
   async run(signal: AbortSignal): Promise<void> {
-    const { now, fanoutLimits: limits, streamLimits } = this.#options;
-    let lastMs = now();
-    const timer = setInterval(() => {
-      const nowMs = now();
-      const isLate = nowMs - lastMs > Math.max(limits.tickMs * 4, streamLimits.heartbeatMs / 2);
-      lastMs = nowMs;
-      this.#dispatchToAll({ kind: "tick", isLate });
-    }, limits.tickMs);
+    const timer = setInterval(() => this.tick(), this.#options.fanoutLimits.tickMs);
     try {
       await aborted(signal);
     } finally {
       clearInterval(timer);
     }
     await this.#drain();
+  }
+
+  /** Heartbeats and deadlines. */
+  tick(): void {
+    const { now, fanoutLimits: limits, streamLimits } = this.#options;
+    const nowMs = now();
+    // When this program was stopped for a while, what agents sent meanwhile is not read yet.
+    const isLate = nowMs - this.#tickedMs > Math.max(limits.tickMs * 4, streamLimits.heartbeatMs / 2);
+    this.#tickedMs = nowMs;
+    this.#dispatchToAll({ kind: "tick", isLate });
   }
 
   async #drain(): Promise<void> {
@@ -289,9 +252,7 @@ export class Fanout {
       },
       this.#nowUs(),
     );
-    const remembered = this.#remembered.get(node);
-    const isKnown = remembered?.instance === instance && isSameEpoch(remembered.epoch, epoch);
-    this.#dispatch(stream, { kind: "hello", introduction, sentBefore: isKnown ? remembered.sent : revisionZero });
+    this.#dispatch(stream, { kind: "hello", introduction, sentBefore: this.#sentBefore.recall(node, instance, epoch) });
   }
 
   #rename(epoch: Epoch, node: string): void {
@@ -303,20 +264,22 @@ export class Fanout {
       after: printEpoch(epoch),
     });
     renamed(epoch);
-    this.#remembered.clear();
     fleet.epochStarted(epoch);
     this.#dispatchToAll({ kind: "renamed" });
   }
 
   #dispatch(stream: Stream, event: StreamEvent): void {
     const { state, effects } = step(stream.state, event, this.#world, this.#options.now());
-    if (state.phase === "ended" && stream.state.phase === "open") this.#remember(stream, stream.state.sent);
+    const before = stream.state;
+    if (state.phase === "ended" && before.phase === "open" && stream.agent !== undefined) {
+      this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
+    }
     stream.state = state;
     for (const effect of effects) this.#perform(stream, effect);
   }
 
   #perform(stream: Stream, effect: Effect): void {
-    const { metrics, fleet, log } = this.#options;
+    const { metrics, fleet } = this.#options;
     switch (effect.kind) {
       case "write":
         metrics.sentMessages.inc();
@@ -346,13 +309,13 @@ export class Fanout {
         return;
       case "end": {
         const { refusal } = effect;
-        if (refusal.reason !== "draining") {
-          log.warn(`stream ended: ${refusal.message}`, {
-            reason: refusal.reason,
-            peer: stream.port.peer,
-            node: stream.agent?.node,
-          });
-        }
+        const { peer } = stream.port;
+        this.#endLog.ended(
+          refusal,
+          stream.agent?.node ?? peer.slice(0, peer.lastIndexOf(":")),
+          peer,
+          this.#options.now(),
+        );
         this.#leave(stream, refusal.reason);
         if (effect.isStuck) stream.port.reset(refusal);
         else stream.port.end(refusal);
@@ -377,19 +340,6 @@ export class Fanout {
     if (agent === undefined || this.#byNode.get(agent.node) !== stream) return;
     this.#byNode.delete(agent.node);
     this.#options.fleet.disconnected(agent.node, agent.instance, reason, this.#nowUs());
-  }
-
-  // What a node was sent, so that its ack on the next stream can be judged.
-  #remember(stream: Stream, sent: Revision): void {
-    const agent = stream.agent;
-    if (agent === undefined) return;
-    this.#remembered.delete(agent.node);
-    this.#remembered.set(agent.node, { instance: agent.instance, epoch: this.#catalog.epoch, sent });
-    if (this.#remembered.size <= this.#options.fanoutLimits.agentsRememberedMax) return;
-    for (const oldest of this.#remembered.keys()) {
-      this.#remembered.delete(oldest);
-      break;
-    }
   }
 
   #flushed(stream: Stream): void {

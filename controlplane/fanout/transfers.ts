@@ -9,19 +9,24 @@ import { Transfer } from "./transfer.ts";
 export interface TransferLimits {
   /** Largest part, below the message limit of either side. */
   readonly partBytesMax: number;
-  /** Deltas kept for one head: streams at other revisions make their own. */
-  readonly deltasMax: number;
+  /** Bytes of the deltas kept for one head: streams at other revisions make their own. */
+  readonly deltasBytesMax: number;
   /** A snapshot cut is given to newcomers until it is this old, even if the head moved on: a delta follows it. */
   readonly snapshotAgeMaxMs: number;
 }
 
-export const transferLimits: TransferLimits = { partBytesMax: 1_024 * 1_024, deltasMax: 256, snapshotAgeMaxMs: 1_000 };
+export const transferLimits: TransferLimits = {
+  partBytesMax: 1_024 * 1_024,
+  deltasBytesMax: 16 * 1_024 * 1_024,
+  snapshotAgeMaxMs: 5_000,
+};
 
 export class Transfers {
   readonly #catalog: Catalog;
   readonly #limits: TransferLimits;
   readonly #deltas = new Map<Revision, Transfer>();
   #deltasTo: Revision | undefined;
+  #deltasBytes = 0;
   #snapshot: { readonly transfer: Transfer; readonly madeAtMs: number } | undefined;
 
   constructor(catalog: Catalog, limits: TransferLimits) {
@@ -34,6 +39,7 @@ export class Transfers {
     const catalog = this.#catalog;
     if (this.#deltasTo !== catalog.head) {
       this.#deltas.clear();
+      this.#deltasBytes = 0;
       this.#deltasTo = catalog.head;
     }
     const known = this.#deltas.get(from);
@@ -41,13 +47,17 @@ export class Transfers {
     const operations = catalog.since({ epoch: catalog.epoch, revision: from });
     if (operations.kind !== "operations") return undefined;
     const made = Transfer.delta(operations, this.#limits.partBytesMax);
-    if (this.#deltas.size < this.#limits.deltasMax) this.#deltas.set(from, made);
+    const bytes = made.bytes;
+    if (this.#deltasBytes + bytes <= this.#limits.deltasBytesMax) {
+      this.#deltas.set(from, made);
+      this.#deltasBytes += bytes;
+    }
     return made;
   }
 
   /**
-   * A snapshot of the head or of a revision shortly before. Every one is confirmed: holding back a mass removal needs the
-   * source's word, which comes with the Kubernetes source.
+   * A snapshot of the head or of a revision shortly before. It is marked as a confirmed mass removal: no source that exists
+   * doubts what it lists.
    */
   snapshot(nowMs: number): Transfer {
     const catalog = this.#catalog;

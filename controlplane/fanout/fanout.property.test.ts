@@ -1,0 +1,325 @@
+/**
+ * Any interleaving of commits, joins, stalls, lost connections, broken deliveries and restarts of the control plane, seen from the
+ * agents: what they hold is always some committed state, revisions never go back within an epoch, and when all is quiet every
+ * agent holds exactly the head. After rocicorp/zero-cache's catch-up tests, which end in a sentinel commit.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { epoch, nextRevision, printCursor, revision } from "@weft/proto/cursor.ts";
+import { Digest } from "@weft/proto/digest.ts";
+import {
+  NodeViewSchema,
+  SyncRequestSchema,
+  SyncResponseSchema,
+} from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { silentLog } from "@weft/proto/program/log.ts";
+import { Metrics } from "@weft/proto/program/metrics.ts";
+import fc from "fast-check";
+import { Catalog } from "../catalog/catalog.ts";
+import { madeBackend, madeService } from "../catalog/made-resources.ts";
+import type { CompiledResource } from "../catalog/resource.ts";
+import { RecordingFleet } from "../recording-fleet.ts";
+import { fanoutLimits } from "./fanout-limits.ts";
+import { fanoutMetrics } from "./fanout-metrics.ts";
+import { Fanout } from "./fanout.ts";
+import { HeldResources } from "./held-resources.ts";
+import type { Refusal } from "./refusal.ts";
+import { cursorMessage } from "./scripted-agent.ts";
+import { streamLimits } from "./stream-limits.ts";
+import type { StreamInput, StreamPort } from "./stream-port.ts";
+
+const agentsMax = 4;
+
+type Action =
+  | {
+      readonly do: "commit";
+      readonly services: readonly number[];
+      readonly backends: readonly number[];
+      readonly version: number;
+    }
+  | { readonly do: "connect" | "lose" | "deliver" | "read" | "follow"; readonly agent: number }
+  | { readonly do: "restart"; readonly laterMs: number }
+  | { readonly do: "pass"; readonly ms: number };
+
+const agent = fc.integer({ min: 0, max: agentsMax - 1 });
+const action: fc.Arbitrary<Action> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("commit" as const),
+      services: fc.subarray([0, 1, 2]),
+      backends: fc.subarray([0, 1, 2, 3]),
+      version: fc.integer({ min: 0, max: 1 }),
+    }),
+  },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      do: fc.constantFrom("connect" as const, "deliver" as const, "deliver" as const, "read" as const, "read" as const),
+      agent,
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("follow" as const), agent }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("lose" as const), agent }) },
+  // Earlier: the clock went back, and agents hold a later epoch than the new control plane.
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant("restart" as const), laterMs: fc.constantFrom(-500, 1, 1_000) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(100, 11_000) }) },
+);
+
+/** A connection: writes wait until they are delivered, what was delivered waits until the agent reads it. */
+class Wire implements StreamPort {
+  readonly peer = "192.0.2.1:1";
+  readonly identity = { kind: "anonymous" } as const;
+  input: StreamInput | undefined;
+  outstanding: { readonly bytes: Uint8Array; readonly written: () => void } | undefined;
+  readonly unread: Uint8Array[] = [];
+  refusal: Refusal | undefined;
+  isCut = false;
+
+  write(bytes: Uint8Array, written: () => void): void {
+    if (this.outstanding === undefined) {
+      this.outstanding = { bytes, written };
+      return;
+    }
+    const { goaway } = fromBinary(SyncResponseSchema, bytes);
+    assert.ok(goaway, "a second write was started before the first one was on its way");
+  }
+
+  end(refusal: Refusal): void {
+    this.refusal = refusal;
+    this.cut("closed");
+  }
+
+  reset(refusal: Refusal): void {
+    this.end(refusal);
+  }
+
+  deliver(): boolean {
+    const sent = this.outstanding;
+    if (sent === undefined || this.isCut) return false;
+    this.outstanding = undefined;
+    this.unread.push(sent.bytes);
+    sent.written();
+    return true;
+  }
+
+  cut(reason: string): void {
+    if (this.isCut) return;
+    this.isCut = true;
+    queueMicrotask(() => this.input?.closed(reason));
+  }
+}
+
+class Agent {
+  readonly node: string;
+  held = new HeldResources();
+  wire: Wire | undefined;
+  #welcomes = 0;
+
+  constructor(node: string) {
+    this.node = node;
+  }
+
+  connect(world: World): void {
+    if (this.wire !== undefined && !this.wire.isCut) return;
+    this.held.reconnected();
+    this.#welcomes = 0;
+    const wire = new Wire();
+    wire.input = world.fanout.open(wire);
+    this.wire = wire;
+    const { cursor, digest } = this.held;
+    const value = {
+      node: this.node,
+      instance: 1n,
+      protocol: 1,
+      digest,
+      ...(cursor && { cursor: cursorMessage(cursor) }),
+    };
+    wire.input.receive(create(SyncRequestSchema, { message: { case: "hello", value: value as never } }));
+    if (wire.refusal !== undefined) throw new Error(wire.refusal.message);
+  }
+
+  read(world: World): boolean {
+    const bytes = this.wire?.unread.shift();
+    if (bytes === undefined || this.wire?.isCut === true) return false;
+    const response = fromBinary(SyncResponseSchema, bytes);
+    const isActive = this.held.take(response);
+    const cursor = this.held.cursor;
+    if (isActive && cursor !== undefined) {
+      assert.equal(
+        this.held.digest,
+        world.digests.get(printCursor(cursor)),
+        `${this.node} holds no state that was ever committed`,
+      );
+    }
+    this.#answer(response, isActive);
+    return true;
+  }
+
+  #answer(response: SyncResponse, isActive: boolean): void {
+    if (response.welcome !== undefined) this.#welcomes++;
+    const isRenamed = response.welcome !== undefined && this.#welcomes > 1;
+    if (!isActive && !isRenamed && response.heartbeat === undefined) return;
+    const value = {
+      revision: isRenamed ? 0n : BigInt(this.held.cursor?.revision ?? 0),
+      digest: this.held.digest,
+      heartbeat: response.heartbeat?.sequence ?? 0n,
+    };
+    this.wire?.input?.receive(create(SyncRequestSchema, { message: { case: "ack", value: value as never } }));
+  }
+}
+
+class World {
+  nowMs = 1_700_000_000_000;
+  catalog: Catalog;
+  fleet = new RecordingFleet();
+  fanout: Fanout;
+  wanted: readonly CompiledResource[] = [];
+  /** Root digest of every revision ever committed, under every name of its epoch. */
+  readonly digests = new Map<string, bigint>();
+  readonly agents = Array.from({ length: agentsMax }, (_, i) => new Agent(`n${i}`));
+  // Stands for the random bits of epochs.
+  #starts = 0;
+
+  constructor() {
+    this.catalog = this.#begin(this.nowMs);
+    this.fanout = this.#open();
+  }
+
+  restart(laterMs: number): void {
+    for (const { wire } of this.agents) wire?.cut("closed");
+    this.fleet = new RecordingFleet();
+    this.catalog = this.#begin(this.catalog.epoch.createdMs + laterMs);
+    this.fanout = this.#open();
+    this.commit(this.wanted);
+  }
+
+  commit(wanted: readonly CompiledResource[]): void {
+    const stays = new Set(wanted.map(({ id }) => id));
+    const removals = this.wanted.map(({ id }) => id).filter((id) => !stays.has(id));
+    this.wanted = wanted;
+    const drafted = this.catalog.draft({ puts: wanted, removals });
+    if (drafted === undefined) return;
+    this.catalog.apply(drafted);
+    this.#note();
+    this.fanout.broadcast();
+  }
+
+  /** Connects these agents, delivers and reads until nothing moves. */
+  async settle(agents: readonly Agent[]): Promise<void> {
+    for (let quiet = 0; quiet < 3; quiet++) {
+      await new Promise(setImmediate);
+      for (const one of agents) {
+        one.connect(this);
+        while (one.wire?.deliver() === true || one.read(this)) quiet = 0;
+      }
+    }
+  }
+
+  #begin(createdMs: number): Catalog {
+    return new Catalog(epoch(createdMs, ++this.#starts), { historyRevisionsMax: 4, historyBytesMax: 10_000 });
+  }
+
+  #note(): void {
+    const digest = new Digest();
+    for (const { id, hash } of this.wanted) digest.add(id, hash);
+    this.digests.set(printCursor({ epoch: this.catalog.epoch, revision: this.catalog.head }), digest.root);
+  }
+
+  #open(): Fanout {
+    const catalog = this.catalog;
+    return new Fanout({
+      catalog,
+      historyKind: "memory",
+      fleet: this.fleet,
+      log: silentLog,
+      metrics: fanoutMetrics(new Metrics()),
+      version: "0",
+      streamLimits,
+      fanoutLimits: { ...fanoutLimits, streamsPerTurn: 2, snapshotsMax: 1 },
+      transferLimits: { partBytesMax: 200, deltasBytesMax: 400, snapshotAgeMaxMs: 50 },
+      now: () => this.nowMs,
+      nodeView: () => create(NodeViewSchema),
+      renamed: (to) => {
+        const before = catalog.epoch;
+        catalog.rename(to);
+        // The same revisions under another name.
+        for (let at = revision(1); at <= catalog.head; at = nextRevision(at)) {
+          const digest = this.digests.get(printCursor({ epoch: before, revision: at }));
+          if (digest !== undefined) this.digests.set(printCursor({ epoch: to, revision: at }), digest);
+        }
+      },
+    });
+  }
+}
+
+async function perform(world: World, one: Action): Promise<void> {
+  switch (one.do) {
+    case "commit": {
+      const resources = one.services.flatMap((service) => [
+        madeService(`s${service}`, one.version),
+        ...one.backends.map((last) => madeBackend(`s${service}`, last, (one.version + service) % 2)),
+      ]);
+      world.commit(resources);
+      break;
+    }
+    case "connect":
+      world.agents[one.agent]?.connect(world);
+      break;
+    case "lose":
+      world.agents[one.agent]?.wire?.cut("closed");
+      break;
+    case "deliver":
+      world.agents[one.agent]?.wire?.deliver();
+      break;
+    case "read":
+      world.agents[one.agent]?.read(world);
+      break;
+    case "follow":
+      await world.settle(world.agents.slice(one.agent, one.agent + 1));
+      break;
+    case "restart":
+      world.restart(one.laterMs);
+      break;
+    case "pass":
+      world.nowMs += one.ms;
+      world.fanout.tick();
+  }
+  // Turns for snapshots and paced visits are given over the event loop.
+  await new Promise(setImmediate);
+}
+
+test("any interleaving converges to the head, and no agent ever holds or acks what was not committed", async () => {
+  const seen = { snapshots: 0, renamed: 0 };
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { maxLength: 80, size: "max" }), async (actions) => {
+      const world = new World();
+      for (const one of actions) await perform(world, one);
+      world.commit([madeService("sentinel"), madeBackend("sentinel", 1)]);
+      await world.settle(world.agents);
+      for (const { node, held } of world.agents) {
+        assert.equal(
+          printCursor(held.cursor ?? assert.fail(`${node} has no cursor`)),
+          printCursor({ epoch: world.catalog.epoch, revision: world.catalog.head }),
+        );
+        assert.equal(held.digest, world.catalog.root);
+        assert.equal(world.fleet.nodes.get(node)?.applied, world.catalog.head);
+        seen.snapshots += held.snapshots;
+      }
+      seen.renamed += world.fleet.epochs.length;
+      assert.deepEqual(world.fanout.sizes, {
+        streams: agentsMax,
+        agents: agentsMax,
+        snapshots: 0,
+        snapshotsWaiting: 0,
+      });
+    }),
+    { numRuns: 300 },
+  );
+  assert.ok(seen.snapshots > 1_200 && seen.renamed > 10, `the cases cover too little: ${JSON.stringify(seen)}`);
+});

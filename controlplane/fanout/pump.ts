@@ -1,0 +1,87 @@
+/** What a stream writes next: the most urgent thing that its state and the head call for, if it can be written at all. */
+import { revisionZero } from "@weft/proto/cursor.ts";
+import { encodeSmallResponse } from "./responses.ts";
+import type { Effect, OpenStream, Progress, Step, World } from "./stream-state.ts";
+
+export function pump(before: Step, world: World, nowMs: number): Step {
+  const state = before.state;
+  if (state.phase !== "open" || state.writing !== undefined) return before;
+  const writing = { sinceMs: nowMs };
+  const small = smallResponse(state, world, nowMs);
+  if (small !== undefined) {
+    return { state: { ...small.state, writing }, effects: [...before.effects, { kind: "write", bytes: small.bytes }] };
+  }
+  const progress = state.progress;
+  if (progress.kind === "transferring") return writePart(before, state, progress, writing);
+  if (progress.kind !== "following" || progress.cursor >= world.head || !world.isSynced) return before;
+  const transfer = world.delta(progress.cursor);
+  if (transfer === undefined) {
+    return {
+      state: { ...state, progress: { kind: "queued" } },
+      effects: [...before.effects, { kind: "request-snapshot" }],
+    };
+  }
+  return writePart(before, state, { kind: "transferring", transfer, next: 0 }, writing);
+}
+
+function writePart(
+  before: Step,
+  state: OpenStream,
+  progress: Extract<Progress, { kind: "transferring" }>,
+  writing: { readonly sinceMs: number },
+): Step {
+  const { transfer, next } = progress;
+  const write: Effect = { kind: "write", bytes: transfer.part(next) };
+  if (next + 1 < transfer.parts) {
+    return {
+      state: { ...state, writing, progress: { kind: "transferring", transfer, next: next + 1 } },
+      effects: [...before.effects, write],
+    };
+  }
+  const sent = transfer.to > state.sent ? transfer.to : state.sent;
+  return {
+    state: { ...state, writing, sent, progress: { kind: "following", cursor: transfer.to } },
+    effects: [...before.effects, write],
+  };
+}
+
+// Everything small that is owed and may be said now, in one response. Undefined: nothing.
+function smallResponse(
+  state: OpenStream,
+  world: World,
+  nowMs: number,
+): { readonly state: OpenStream; readonly bytes: Uint8Array } | undefined {
+  const isMidTransfer = state.progress.kind === "transferring" && state.progress.next > 0;
+  const isWelcomeNow = state.owesWelcome !== undefined && !isMidTransfer;
+  const isAgain = isWelcomeNow && state.owesWelcome === "again";
+  const isViewNow = state.owesView && world.isSynced && !isMidTransfer;
+  const isAtHead =
+    world.isSynced && state.progress.kind === "following" && state.progress.cursor === world.head && !isAgain;
+  const isSyncedNow = state.owesSynced && isAtHead;
+  if (!isWelcomeNow && !isViewNow && !isSyncedNow && !state.owesHeartbeat) return undefined;
+  // A digest is compared at one revision: only a stream whose sent cursor is the head gets it. After a Welcome there is no cursor yet.
+  const isComparable = isAtHead && state.owesWelcome === undefined;
+  const sequence = state.heartbeat.sequence + 1;
+  const bytes = encodeSmallResponse({
+    welcome: isWelcomeNow ? world : undefined,
+    nodeView: isViewNow ? world.nodeView(state.node) : undefined,
+    synced: isSyncedNow ? world.head : undefined,
+    heartbeat: state.owesHeartbeat
+      ? { sequence, revision: world.head, digest: isComparable ? world.root : undefined, isSynced: world.isSynced }
+      : undefined,
+  });
+  const isComparing = isAgain && state.progress.kind === "following";
+  return {
+    bytes,
+    state: {
+      ...state,
+      ...(isComparing && { progress: { kind: "comparing", sinceMs: nowMs } as const }),
+      ...(isAgain && { sent: revisionZero, reported: revisionZero }),
+      owesWelcome: isWelcomeNow ? undefined : state.owesWelcome,
+      owesView: state.owesView && !isViewNow,
+      owesSynced: isAgain || (state.owesSynced && !isSyncedNow),
+      owesHeartbeat: false,
+      heartbeat: state.owesHeartbeat ? { sequence, atMs: nowMs } : state.heartbeat,
+    },
+  };
+}
