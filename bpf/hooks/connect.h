@@ -38,7 +38,7 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
   struct frontend_key key = frontend_of(call, target);
   struct target frontend = *target;
   const struct backend *backend;
-  struct found found;
+  struct found found = {};
   int verdict;
 
   if (!lookup(&key, &found)) {

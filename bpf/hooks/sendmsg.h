@@ -12,7 +12,7 @@ static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *ta
   struct udp_flow_key flow = {};
   const struct backend *backend;
   bool is_current = false;
-  struct found found;
+  struct found found = {};
   int verdict;
 
   if (!lookup(&key, &found)) return 0;

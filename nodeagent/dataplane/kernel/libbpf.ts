@@ -345,3 +345,21 @@ export function netnsCookie(): bigint {
     c.close(fd);
   }
 }
+
+/** Runs an XDP program `repeat` times in the kernel (BPF_PROG_TEST_RUN). */
+export function testRun(programFd: number, repeat: number): void {
+  const packet = new Uint8Array(64);
+  const packetMemory: Pointer = koffi.alloc("char", packet.length);
+  try {
+    // struct bpf_test_run_opts: size_t sz; void *data_in, *data_out; u32 data_size_in, _out; void *ctx_in, *ctx_out; u32
+    // ctx_size_in, _out, retval; int repeat; u32 duration, flags, cpu, batch_size.
+    const options = new DataView(new ArrayBuffer(80));
+    options.setBigUint64(0, 80n, true);
+    options.setBigUint64(8, koffi.address(packetMemory), true);
+    options.setUint32(24, packet.length, true);
+    options.setInt32(60, repeat, true);
+    check(calls().testRun(programFd, new Uint8Array(options.buffer)), "run a test program");
+  } finally {
+    koffi.free(packetMemory);
+  }
+}
