@@ -89,6 +89,8 @@ const prefixes: readonly (readonly [given: string, printed: string | undefined])
   ["fd00::1/128", "fd00::1/128"],
   ["::ffff:10.0.0.0/104", "10.0.0.0/8"],
   ["::ffff:10.0.0.1/128", "10.0.0.1/32"],
+  ["::ffff:10.0.0.1/96", "0.0.0.0/0"],
+  ["::ffff:10.0.0.1/95", "::fffe:0:0/95"],
   ["::ffff:10.0.0.0/90", "::ffc0:0:0/90"],
   ["10.0.0.0", undefined],
   ["10.0.0.0/33", undefined],

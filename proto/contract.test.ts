@@ -203,6 +203,8 @@ describe("grpc-js definitions", () => {
     assert.equal(raw.buffer, responseBytes.buffer);
     assert.deepEqual(new Uint8Array(raw), responseBytes);
     assert.deepEqual(new Uint8Array(sync.responseSerialize(response)), responseBytes);
+    const within = concat(Uint8Array.of(1, 2, 3), responseBytes, Uint8Array.of(4)).subarray(3, -1);
+    assert.deepEqual(new Uint8Array(sync.responseSerialize(within)), responseBytes);
   });
 
   test("throw on what cannot be decoded", () => {
