@@ -55,6 +55,7 @@ export class ManifestsSource implements Source {
       const readings = new Map<string, FileReading>();
       const againInMs = await this.#look(listing, readings, signal);
       if (signal.aborted) return;
+      readings.set(watchPath, watch.unwatchedCount === 0 ? gone.reading : unwatched(watch.unwatchedCount));
       this.#deliver(listing, readings, noticedAtMs, sink);
       const isCovered = listing.unreadable.size === 0 && watch.unwatchedCount === 0;
       watch.keep(listing.directories);
@@ -143,6 +144,14 @@ export class ManifestsSource implements Source {
 }
 
 const gone: FileLook = { reading: { kind: "gone" }, stamp: undefined, isChanging: false };
+
+/** Stands for the watches; no file has this path. */
+const watchPath = "./";
+
+function unwatched(count: number): FileReading {
+  const message = `${count} directories have no watch, so changes in them take up to ${rescanUnwatchedMs} ms; raise fs.inotify.max_user_watches or max_user_instances`;
+  return { kind: "unreadable", refusal: fileRefusal(".", undefined, message) };
+}
 
 const settled = { kind: "settled" } as const;
 

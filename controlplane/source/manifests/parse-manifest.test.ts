@@ -98,6 +98,13 @@ const unreadable: readonly {
     line: 503,
     message: /merge keys copy more than/,
   },
+  {
+    name: "one long line",
+    bytes: `a: ${"x y".repeat(4_000_000)}`,
+    line: undefined,
+    message: /characters of elaborate/,
+  },
+  { name: "lines without end", bytes: "-\n".repeat(7_000_000), line: undefined, message: /lines/ },
   { name: "an alias of itself", bytes: "a: &x [*x]\n", line: 1, message: /unknown anchor/ },
   { name: "a mapping as a key", bytes: "? {a: 1}\n: 2\n", line: 1, message: /key must be a text/ },
 ];

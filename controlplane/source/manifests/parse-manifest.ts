@@ -3,8 +3,11 @@ import { ElaborateYaml } from "./elaborate-yaml.ts";
 import { depthMax, firstLine, lineAt, unparsable } from "./parsed-manifest.ts";
 import type { ParsedManifest } from "./parsed-manifest.ts";
 import { parsePlainYaml } from "./plain-yaml.ts";
-import { splitDocuments } from "./split-documents.ts";
+import { countLines, splitDocuments } from "./split-documents.ts";
 import type { DocumentText } from "./split-documents.ts";
+
+/** 250,000 endpoints are 2 to 4 million lines of YAML, about 0.5 us each. */
+const linesMax = 6_000_000;
 
 /** Never throws: whatever the bytes are, the answer is a value. */
 export function parseManifest(bytes: Uint8Array, isJson: boolean): ParsedManifest {
@@ -19,6 +22,8 @@ export function parseManifest(bytes: Uint8Array, isJson: boolean): ParsedManifes
   if (control !== null) return unparsable(lineAt(text, control.index), "holds a control character; it must be text");
   if (text.includes("\r")) text = text.replaceAll("\r\n", "\n");
   if (isJson) return parseJson(text);
+  if (countLines(text) > linesMax)
+    return unparsable(undefined, `has more than ${linesMax} lines; split it, or write JSON`);
   const documents = splitDocuments(text);
   return documents === undefined ? new ElaborateYaml().parse(text, 0) : parseDocuments(documents);
 }

@@ -33,6 +33,8 @@ const scalar = fc.oneof(
     "a b",
     "80",
     "1e3",
+    "-.5",
+    "+.1e2",
     "0x1f",
     "007",
     "null",
@@ -159,4 +161,9 @@ const manifests: readonly string[] = [
 ];
 for (const [i, text] of manifests.entries()) {
   test(`common manifests are read fast: ${i + 1}`, () => assert.ok(agrees(text)));
+}
+
+// Found by the properties above.
+for (const text of ["a: -.10000000\n", "a:\n- +.5\n"]) {
+  test(`read alike: ${JSON.stringify(text)}`, () => void agrees(text));
 }

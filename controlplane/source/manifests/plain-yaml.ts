@@ -8,6 +8,12 @@
 /** Values in values. */
 const depthMax = 64;
 
+/** Characters of a line. The engine's regular expressions overflow the stack on lines of some megabytes. */
+const lineCharactersMax = 65_536;
+
+/** Keys of one mapping; the engine's objects slow down with millions. */
+const keysMax = 100_000;
+
 /** Thrown and caught in this file only: the way out of a recursion that is many calls deep. */
 class NotPlain extends Error {}
 
@@ -58,6 +64,7 @@ class PlainYaml {
       this.#next = end + 1;
       if (start === end || text.charCodeAt(start) === hash) continue;
       while (text.charCodeAt(end - 1) === space) end--;
+      if (end - start > lineCharactersMax) throw giveUp;
       this.#indent = start - lineStart;
       this.#line = text.slice(start, end);
       return;
@@ -95,7 +102,8 @@ class PlainYaml {
 
   #mapping(indent: number, depth: number): Record<string, unknown> {
     const mapping: Record<string, unknown> = {};
-    while (this.#indent === indent && !isItem(this.#line)) {
+    for (let keys = 0; this.#indent === indent && !isItem(this.#line); keys++) {
+      if (keys === keysMax) throw giveUp;
       const end = keyEnd(this.#line);
       if (end < 0) throw giveUp;
       const key = keyOf(this.#line.slice(0, end));
@@ -209,7 +217,7 @@ const plainText =
   /^(?:[A-Za-z0-9_./+(=^$;]|[:-](?=[^\s:,-]|:[^\s:,]))(?:[^\s#:,[\]{}&*!|>'"%@`\\\u0080-\uffff]|:(?=[^\s,\]}])| (?=[^\s#:,-]))*$/;
 const wholeNumber = /^-?(?:0|[1-9]\d{0,14})$/;
 /** All that YAML 1.2 reads as a number, and more. */
-const oddNumber = /^(?:[-+.]?\d[\d.eE+_-]*|0[xo][0-9a-fA-F]*|[-+]?\.(?:inf|nan))$/i;
+const oddNumber = /^(?:[-+]?\.?\d[\d.eE+_-]*|0[xo][0-9a-fA-F]*|[-+]?\.(?:inf|nan))$/i;
 const addressLike = /^\d+\.\d+\.\d+/;
 
 function plain(text: string): string | number | boolean | null {

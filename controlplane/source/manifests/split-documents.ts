@@ -27,7 +27,8 @@ function isBlank(text: string): boolean {
   return !/^[ \t]*[^\s#]/m.test(text);
 }
 
-function countLines(text: string): number {
+/** Line ends. */
+export function countLines(text: string): number {
   let lines = 0;
   for (let i = text.indexOf("\n"); i >= 0; i = text.indexOf("\n", i + 1)) lines++;
   return lines;
