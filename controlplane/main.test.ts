@@ -269,23 +269,7 @@ const listen = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 const tmp = ["--manifests", "/tmp"];
 
 const badStarts = [
-  { name: "no flags", args: [], code: 2, says: /--manifests is missing/ },
   { name: "an unknown flag", args: [...tmp, ...listen, "--insecur"], code: 2, says: /did you mean --insecure\?/ },
-  { name: "no TLS and not --insecure", args: [...tmp, ...listen], code: 2, says: /--insecure/ },
-  { name: "half of TLS", args: [...tmp, ...listen, "--tls-cert", "a"], code: 2, says: /belong together/ },
-  { name: "TLS and --insecure", args: [...tmp, ...listen, "--tls-cert", "a", "--insecure"], code: 2, says: /excludes/ },
-  {
-    name: "a port that is none",
-    args: [...tmp, "--listen", "127.0.0.1:x", "--http", "127.0.0.1:0", "--insecure"],
-    code: 2,
-    says: /HOST:PORT/,
-  },
-  {
-    name: "a CIDR that is none",
-    args: [...tmp, ...listen, "--insecure", "--service-cidr", "10.0.0.0"],
-    code: 2,
-    says: /CIDR/,
-  },
   {
     name: "a folder that is missing",
     args: ["--manifests", "/nowhere", ...listen, "--insecure"],

@@ -1,22 +1,18 @@
 /** `weft-controlplane`: flags in, sources, streams, fleet and HTTP out. */
 import { randomBytes } from "node:crypto";
-import { parsePrefix } from "@weft/proto/address.ts";
-import type { Prefix } from "@weft/proto/address.ts";
 import { listenGrpc } from "@weft/proto/grpc/listener.ts";
-import { defineCommand } from "@weft/proto/program/command.ts";
 import type { ExitCode } from "@weft/proto/program/exit.ts";
 import { exitCodes } from "@weft/proto/program/exit.ts";
-import { listOf, single, text } from "@weft/proto/program/flags.ts";
-import type { Parsed, Values } from "@weft/proto/program/flags.ts";
+import type { Values } from "@weft/proto/program/flags.ts";
 import { listenHttp } from "@weft/proto/program/http.ts";
-import { createLog, logFlags } from "@weft/proto/program/log.ts";
+import { createLog } from "@weft/proto/program/log.ts";
 import { answerNotRun, runMain } from "@weft/proto/program/main.ts";
 import { Metrics } from "@weft/proto/program/metrics.ts";
 import { parseCommand } from "@weft/proto/program/parse.ts";
 import { addProcessMetrics } from "@weft/proto/program/process-metrics.ts";
-import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
-import { checkServerTls, serverSecurity, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { serverSecurity } from "@weft/proto/program/tls-flags.ts";
 import { version } from "@weft/proto/program/version.ts";
+import { controlPlaneCommand as command } from "./command.ts";
 import { callIdentifier } from "./fanout/call-identity.ts";
 import { addDiscoveryService } from "./fanout/discovery-service.ts";
 import { createGrpcServer } from "./fanout/grpc-server.ts";
@@ -31,46 +27,6 @@ import { MemoryLog } from "./log/memory-log.ts";
 import { checkManifestsFolder, refusalReporter } from "./manifests-folder.ts";
 import { Pipeline } from "./pipeline.ts";
 import { ManifestsSource } from "./source/manifests/manifests-source.ts";
-
-const command = defineCommand({
-  name: "weft-controlplane",
-  summary: "Watches Services and streams what every node needs to the agents.",
-  details: [
-    "Prints one line on stdout once both addresses are bound:",
-    "  ready grpc=HOST:PORT http=HOST:PORT",
-    "Logs go to stderr. HTTP serves /livez, /readyz (ready: the source is synced), /metrics and",
-    "/v1/wait?drained=IP:PORT&timeout=30s for preStop hooks.",
-  ].join("\n"),
-  flags: {
-    manifests: text({ value: "DIR", required: true, help: "Folder of manifests (YAML, JSON) to serve. Watched." }),
-    listen: single({
-      value: "HOST:PORT",
-      required: true,
-      parse: parseListenAddress,
-      help: "Address for agents and for the weft command (gRPC). Port 0: any free one.",
-    }),
-    http: single({
-      value: "HOST:PORT",
-      required: true,
-      parse: parseListenAddress,
-      help: "Address for probes, metrics and preStop hooks (HTTP without TLS). Port 0: any free one.",
-    }),
-    ...serverTlsFlags,
-    serviceCidr: listOf({
-      value: "CIDR",
-      isCommaSeparated: true,
-      parse: parseCidr,
-      help: "Range of ClusterIPs, beside those of ServiceCIDR objects.",
-    }),
-    ...logFlags,
-  },
-  examples: [
-    "weft-controlplane --manifests ./manifests --listen 127.0.0.1:7000 --http 127.0.0.1:7001 --insecure",
-    "weft-controlplane --manifests /etc/weft --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
-    "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt --service-cidr 10.96.0.0/12",
-  ],
-  check: (values) => checkServerTls(values),
-});
 
 runMain(command.name, async (signal) => {
   const parsed = parseCommand(command, process.argv.slice(2), process.env);
@@ -134,11 +90,4 @@ async function runAll(parts: readonly ((signal: AbortSignal) => Promise<void>)[]
     }),
   );
   for (const end of ends) if (end.status === "rejected") throw end.reason;
-}
-
-function parseCidr(given: string): Parsed<Prefix> {
-  const value = parsePrefix(given);
-  return value === undefined
-    ? { ok: false, problem: "give a CIDR such as 10.96.0.0/12 or fd00:96::/108" }
-    : { ok: true, value };
 }

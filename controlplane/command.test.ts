@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseCommand } from "@weft/proto/program/parse.ts";
+import { controlPlaneCommand } from "./command.ts";
+
+const needed = ["--manifests", "m", "--listen", "127.0.0.1:0", "--http", "[::1]:8080"];
+const tls = ["--tls-cert", "a", "--tls-key", "b", "--tls-client-ca", "c"];
+
+const refused: readonly (readonly [name: string, args: readonly string[], says: RegExp])[] = [
+  ["no flags", [], /--manifests is missing/],
+  ["no address for agents", ["--manifests", "m", "--http", "127.0.0.1:0", "--insecure"], /--listen is missing/],
+  ["no address for HTTP", ["--manifests", "m", "--listen", "127.0.0.1:0", "--insecure"], /--http is missing/],
+  ["an unknown flag", [...needed, "--insecur"], /did you mean --insecure\?/],
+  ["neither TLS nor --insecure", needed, /--tls-client-ca, or --insecure/],
+  ["half of TLS", [...needed, "--tls-cert", "a"], /belong together/],
+  ["TLS and --insecure", [...needed, ...tls, "--insecure"], /excludes/],
+  ["a port that is none", [...needed.slice(0, 3), "127.0.0.1:x", "--http", "127.0.0.1:0", "--insecure"], /HOST:PORT/],
+  ["a CIDR that is none", [...needed, "--insecure", "--service-cidr", "10.0.0.0"], /"10\.0\.0\.0": give a CIDR/],
+];
+
+for (const [name, args, says] of refused) {
+  test(`a command line is refused: ${name}`, () => {
+    const parsed = parseCommand(controlPlaneCommand, args, {});
+    assert.equal(parsed.kind, "usage-error");
+    assert.match(parsed.kind === "usage-error" ? parsed.message : "", says);
+  });
+}
+
+test("every flag can be a variable, and service CIDRs are many", () => {
+  const environment = {
+    WEFT_MANIFESTS: "m",
+    WEFT_LISTEN: "127.0.0.1:7000",
+    WEFT_HTTP: "127.0.0.1:7001",
+    WEFT_INSECURE: "true",
+    WEFT_SERVICE_CIDR: "10.96.1.0/12, fd00:96::/108",
+  };
+  const parsed = parseCommand(controlPlaneCommand, [], environment);
+  assert.ok(parsed.kind === "run");
+  assert.deepEqual([parsed.values.manifests, parsed.values.listen.port, parsed.values.insecure], ["m", 7000, true]);
+  assert.deepEqual(parsed.values.serviceCidr, [
+    { address: "10.96.0.0", length: 12 },
+    { address: "fd00:96::", length: 108 },
+  ]);
+});

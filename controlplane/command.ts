@@ -1,0 +1,56 @@
+/** The command line of `weft-controlplane`. */
+import { parsePrefix } from "@weft/proto/address.ts";
+import type { Prefix } from "@weft/proto/address.ts";
+import { defineCommand } from "@weft/proto/program/command.ts";
+import { listOf, single, text } from "@weft/proto/program/flags.ts";
+import type { Parsed } from "@weft/proto/program/flags.ts";
+import { logFlags } from "@weft/proto/program/log.ts";
+import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
+import { checkServerTls, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+
+export const controlPlaneCommand = defineCommand({
+  name: "weft-controlplane",
+  summary: "Watches Services and streams what every node needs to the agents.",
+  details: [
+    "Prints one line on stdout once both addresses are bound:",
+    "  ready grpc=HOST:PORT http=HOST:PORT",
+    "Logs go to stderr. HTTP serves /livez, /readyz (ready: the source is synced), /metrics and",
+    "/v1/wait?drained=IP:PORT&timeout=30s for preStop hooks.",
+  ].join("\n"),
+  flags: {
+    manifests: text({ value: "DIR", required: true, help: "Folder of manifests (YAML, JSON) to serve. Watched." }),
+    listen: single({
+      value: "HOST:PORT",
+      required: true,
+      parse: parseListenAddress,
+      help: "Address for agents and for the weft command (gRPC). Port 0: any free one.",
+    }),
+    http: single({
+      value: "HOST:PORT",
+      required: true,
+      parse: parseListenAddress,
+      help: "Address for probes, metrics and preStop hooks (HTTP without TLS). Port 0: any free one.",
+    }),
+    ...serverTlsFlags,
+    serviceCidr: listOf({
+      value: "CIDR",
+      isCommaSeparated: true,
+      parse: parseCidr,
+      help: "Range of ClusterIPs, beside those of ServiceCIDR objects.",
+    }),
+    ...logFlags,
+  },
+  examples: [
+    "weft-controlplane --manifests ./manifests --listen 127.0.0.1:7000 --http 127.0.0.1:7001 --insecure",
+    "weft-controlplane --manifests /etc/weft --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
+    "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt --service-cidr 10.96.0.0/12",
+  ],
+  check: (values) => checkServerTls(values),
+});
+
+function parseCidr(given: string): Parsed<Prefix> {
+  const value = parsePrefix(given);
+  return value === undefined
+    ? { ok: false, problem: "give a CIDR such as 10.96.0.0/12 or fd00:96::/108" }
+    : { ok: true, value };
+}
