@@ -18,7 +18,10 @@ const root = join(import.meta.dirname, "..");
 const linesMax = 400;
 const testLinesMax = 600;
 
-const tracked = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root, encoding: "utf8" })
+const tracked = execFileSync("git", ["-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"], {
+  cwd: root,
+  encoding: "utf8",
+})
   .split("\n")
   .filter((file) => file !== "" && existsSync(join(root, file)) && statSync(join(root, file)).isFile());
 const isGenerated = (file: string): boolean => file.startsWith("proto/gen/");
