@@ -9,7 +9,8 @@ export function isServiceError(thrown: unknown): thrown is ServiceError {
 /** The call failed because the connection did, not because of what was asked: another try may succeed. */
 export function isConnectionLoss(thrown: unknown): boolean {
   if (!(thrown instanceof ProgramError)) return false;
-  return thrown.code === "unreachable";
+  const isSilent = isServiceError(thrown.cause) && thrown.cause.code === status.DEADLINE_EXCEEDED;
+  return thrown.code === "unreachable" || isSilent;
 }
 
 export function toProgramError(error: ServiceError, target: string): ProgramError {

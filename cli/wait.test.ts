@@ -141,6 +141,23 @@ describe("how weft wait ends", () => {
     assert.match(result.notes.at(-1) ?? "", /control plane 127\.0\.0\.1:\d+ is unreachable/);
   });
 
+  it("times out by itself when the control plane falls silent", async () => {
+    using fleet = await scriptedFleet({
+      getStatus,
+      async *wait(_, signal) {
+        await once(signal, "abort");
+        yield done;
+      },
+    });
+    const argv = ["--revision", "9", "--timeout", "300ms", "-o", "json", ...target(fleet.port)];
+    const { code, stdout } = await runWeft("wait", ...argv);
+    assert.equal(code, 3);
+    assert.match(
+      stdout,
+      /^\{"outcome":"timeout","have":0,"need":0,"missing":\[\],"notes":\["control plane .* gave no answer in time"\]\}\n$/,
+    );
+  });
+
   it("exits with 1 when there is no control plane to begin with, and with 2 for what it refuses", async () => {
     const gone = await scriptedFleet({});
     gone.kill();
