@@ -28,6 +28,7 @@ export const errnos = {
   ENOSPC: 28,
   ENOLINK: 67,
   EOPNOTSUPP: 95,
+  ENETUNREACH: 101,
 } as const;
 
 /** "ENOENT" and the like. */
@@ -52,6 +53,7 @@ function load() {
     socket: libc.func("int socket(int, int, int)"),
     connect: libc.func("int connect(int, const void *, uint32_t)"),
     getpeername: libc.func("int getpeername(int, void *, _Inout_ uint32_t *)"),
+    getsockname: libc.func("int getsockname(int, void *, _Inout_ uint32_t *)"),
     getsockopt: libc.func("int getsockopt(int, int, int, void *, _Inout_ uint32_t *)"),
     setPrint: libbpf.func("void *libbpf_set_print(void *)"),
     objectOpen: libbpf.func("void *bpf_object__open_file(const char *, const void *)"),
@@ -308,8 +310,17 @@ export function tryLock(fd: number): boolean {
   throw new KernelError(koffi.errno(), "lock a folder");
 }
 
-/** Where a UDP socket is connected to after connect() to an IPv4 address: 4 bytes and a port. Sends no packet. */
-export function connectUdp(address: Uint8Array, port: number): { readonly address: Uint8Array; readonly port: number } {
+export interface InetAddress {
+  /** 4 bytes. */
+  readonly address: Uint8Array;
+  readonly port: number;
+}
+
+/** Both ends of a UDP socket after connect() to an IPv4 address. Sends no packet. */
+export function connectUdp(
+  address: Uint8Array,
+  port: number,
+): { readonly peer: InetAddress; readonly local: InetAddress } {
   const c = calls();
   const inet = 2;
   const datagramCloseOnExec = 2 | 0x80000;
@@ -321,13 +332,19 @@ export function connectUdp(address: Uint8Array, port: number): { readonly addres
     to[2] = port >> 8;
     to[3] = port & 255;
     to.set(address, 4);
-    if (c.connect(fd, to, to.length) < 0) throw new KernelError(koffi.errno(), "connect the probe");
+    if (c.connect(fd, to, to.length) < 0) throw new KernelError(koffi.errno(), "connect a UDP socket");
     const peer = new Uint8Array(16);
-    if (c.getpeername(fd, peer, [16]) < 0) throw new KernelError(koffi.errno(), "read the peer of the probe");
-    return { address: peer.slice(4, 8), port: ((peer[2] ?? 0) << 8) | (peer[3] ?? 0) };
+    if (c.getpeername(fd, peer, [16]) < 0) throw new KernelError(koffi.errno(), "read the peer of a socket");
+    const local = new Uint8Array(16);
+    if (c.getsockname(fd, local, [16]) < 0) throw new KernelError(koffi.errno(), "read the address of a socket");
+    return { peer: inetAddress(peer), local: inetAddress(local) };
   } finally {
     c.close(fd);
   }
+}
+
+function inetAddress(bytes: Uint8Array): InetAddress {
+  return { address: bytes.slice(4, 8), port: ((bytes[2] ?? 0) << 8) | (bytes[3] ?? 0) };
 }
 
 /** SO_NETNS_COOKIE of this process; 0n where the kernel has none. */

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { ProgramError } from "@weft/proto/program/errors.ts";
-import { connectUdp } from "./libbpf.ts";
+import { connectUdp, type InetAddress } from "./libbpf.ts";
 
 /** As in bpf/lookup.h: 192.0.2.77:1/UDP. */
 const probeAddress = Uint8Array.of(192, 0, 2, 77);
@@ -26,11 +26,11 @@ export function probePrograms(cgroup: string, expectedPort: number): void {
         cause: error,
       },
     );
-  let peer: ReturnType<typeof connectUdp> | undefined;
+  let peer: InetAddress;
   try {
     fs.mkdirSync(child);
     fs.writeFileSync(path.join(child, "cgroup.procs"), `${process.pid}`);
-    peer = connectUdp(probeAddress, probeFrontendPort);
+    ({ peer } = connectUdp(probeAddress, probeFrontendPort));
   } catch (error) {
     throw doing("connect from inside the cgroup", error);
   } finally {

@@ -5,18 +5,22 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { preparePinFolder, servicesFolderName } from "../pin-folder.ts";
 import { stressLimits, type Breakage, type Writing } from "./stress-case.ts";
+import type { Place } from "../testing/kernel-lab.ts";
+import type { ConnectTally } from "./stress-connector.ts";
 import type { Tally } from "./stress-reader.ts";
 
 export interface StressOutcome {
   readonly revisions: number;
   readonly tally: Tally;
+  /** Of real connect() calls; its `reads` are connects. */
+  readonly connects: ConnectTally;
   /** Reads that the rule forbids. */
   readonly wrong: number;
 }
 
-/** @param bpffs a fresh folder on a bpf file system */
+/** @param place a fresh one */
 export async function runStress(
-  bpffs: string,
+  { bpffs, cgroup }: Place,
   writing: Writing,
   breakage: Breakage,
   ms: number,
@@ -25,6 +29,7 @@ export async function runStress(
   const writerArguments = (forMs: number): string[] => [
     script("stress-writer.ts"),
     bpffs,
+    cgroup,
     writing,
     breakage,
     `${forMs}`,
@@ -34,11 +39,17 @@ export async function runStress(
   const folder = path.join(bpffs, servicesFolderName(stressLimits));
   const reader = start([script("stress-reader.ts"), objectOf(breakage), folder]);
   const tallied = finish(reader);
-  await Promise.race([once(reader, "spawn").then(() => once(reader.stdout ?? reader, "data")), tallied]);
+  const unshared = ["--net", process.execPath, script("stress-connector.ts"), cgroup, folder];
+  const connector = spawn("unshare", unshared, { stdio: ["pipe", "pipe", "inherit"] });
+  const connected = finish(connector);
+  await Promise.all([started(reader, tallied), started(connector, connected)]);
   const revisions = Number(await finish(start(writerArguments(ms))));
   reader.stdin?.end();
+  connector.stdin?.end();
   const tally = JSON.parse((await tallied).split("\n")[1] ?? "") as Tally;
-  return { revisions, tally, wrong: tally.missed + tally.stale + tally.early + tally.foreign + tally.torn };
+  const connects = JSON.parse((await connected).split("\n")[1] ?? "") as ConnectTally;
+  const wrong = [tally, connects].map(({ missed, stale, early }) => missed + stale + early);
+  return { revisions, tally, connects, wrong: wrong.reduce((sum, count) => sum + count, tally.torn + tally.foreign) };
 }
 
 function objectOf(breakage: Breakage): string {
@@ -52,6 +63,11 @@ function script(name: string): string {
 
 function start(args: readonly string[]): ChildProcess {
   return spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
+}
+
+// Its first line, or the reason of its end.
+async function started(child: ChildProcess, finished: Promise<string>): Promise<void> {
+  await Promise.race([once(child.stdout ?? child, "data"), finished]);
 }
 
 async function finish(child: ChildProcess): Promise<string> {

@@ -62,7 +62,7 @@ function frontendOf({ address, number }: StressFrontend, service: string, revisi
   return {
     address,
     port: 80,
-    protocol: "TCP",
+    protocol: "UDP",
     scope: "internal",
     kind: "ClusterIP",
     servicePort: service,

@@ -1,9 +1,10 @@
 /**
- * Program: writes revisions as fast as it can for some time, then prints how many. Arguments: folder of the agent's pins,
+ * Program: writes revisions as fast as it can for some time, then prints how many. Arguments: folder of the agent's pins, cgroup,
  * a Writing, a Breakage, milliseconds. Uses the real writer over real maps; a breakage replaces one part of it.
  */
 import { silentLog } from "@weft/proto/program/log.ts";
 import { adoptMaps } from "../adopt.ts";
+import { attachPrograms } from "../attach.ts";
 import { DescriptorStore } from "../descriptor-store.ts";
 import { IndexAllocator } from "../index-allocator.ts";
 import type { KernelMaps } from "../kernel-maps.ts";
@@ -166,12 +167,13 @@ async function writeRounds(maps: KernelMaps, writing: Writing, breakage: Breakag
   return Number(active[0]);
 }
 
-const [bpffs, writing, breakage, ms] = process.argv.slice(2);
-if (bpffs !== undefined) {
+const [bpffs, cgroup, writing, breakage, ms] = process.argv.slice(2);
+if (bpffs !== undefined && cgroup !== undefined) {
   if (!writings.includes(writing as Writing) || !breakages.includes(breakage as Breakage)) throw new Error("usage");
   const sizes = mapSizes(stressLimits);
   using object = loadPrograms(bpffs, stressLimits, sizes, silentLog);
   const maps = openMaps(object, sizes);
+  attachPrograms(object, bpffs, cgroup);
   const endMs = performance.now() + Number(ms);
   const revisions =
     writing === "hot"
