@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { credentials, status } from "@grpc/grpc-js";
 import { parseAddress } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
@@ -22,7 +23,7 @@ import { Store } from "../sync/store.ts";
 import { defaultSyncLimits } from "../sync/sync-state.ts";
 import { Agent } from "./agent.ts";
 import type { AgentOptions } from "./agent.ts";
-import { dialer } from "./discovery-stream.ts";
+import { dialer, messageBytesMax } from "./discovery-stream.ts";
 import { delta, FakeControlPlane, fakeEpoch, snapshot, welcome } from "./fake-control-plane.ts";
 import type { Response } from "./fake-control-plane.ts";
 
@@ -286,6 +287,78 @@ describe("an agent that follows a control plane", () => {
     assert.deepEqual(agent.backends(), ["10.1.0.1:8080", "10.1.0.2:8080"]);
   });
 
+  it("acks what is live and not what is held, and conflates what comes during a round", async () => {
+    await using lab = await Lab.start();
+    const slow = new SteeredDataplane();
+    const agent = await lab.agent({ dataplane: slow });
+    const stream = await lab.plane.stream();
+    await stream.greet();
+    stream.send(snapshot(5, [web, web1]));
+    await stream.ack(isAt(5));
+    const release = slow.holdNext();
+    stream.send(delta(5, 6, [web2]));
+    stream.send(delta(6, 7, [dns]));
+    stream.send(delta(7, 8, [dns1]));
+    stream.send({ heartbeat: { sequence: 1n, revision: 8n } });
+    const during = await stream.ack((ack) => ack.heartbeat === 1n);
+    assert.deepEqual([during.revision, during.digest], [5n, digestOf([web, web1])]);
+    assert.deepEqual(agent.backends(), ["10.1.0.1:8080"]);
+    release();
+    const done = await stream.ack(isAt(8));
+    assert.equal(done.digest, digestOf([web, web1, web2, dns, dns1]));
+    assert.deepEqual(slow.activated, [5, 6, 8]);
+  });
+
+  it("does not claim in Hello to hold what is not live yet", async () => {
+    await using lab = await Lab.start();
+    const slow = new SteeredDataplane();
+    await lab.agent({ dataplane: slow });
+    const stream = await lab.plane.stream();
+    await stream.greet();
+    const release = slow.holdNext();
+    stream.send(snapshot(5, [web, web1]));
+    await slow.held;
+    stream.end();
+    const again = await lab.plane.stream();
+    const hello = again.hello();
+    const early = await Promise.race([hello.then(() => "hello"), sleep(100).then(() => "nothing")]);
+    assert.equal(early, "nothing");
+    release();
+    assert.equal((await hello).cursor?.revision, 5n);
+  });
+
+  it("tries a change of the node view again if it could not be activated", async () => {
+    await using lab = await Lab.start();
+    const steered = new SteeredDataplane();
+    const zoned = encodedBackend({ service: "ns/web", address: "10.1.0.1", zoneHints: ["z1"] });
+    const other = encodedBackend({ service: "ns/web", address: "10.1.0.2", zoneHints: ["z2"] });
+    const agent = await lab.agent({ dataplane: steered });
+    const stream = await lab.plane.stream();
+    await stream.greet();
+    stream.send(snapshot(5, [web, zoned, other]));
+    await stream.ack(isAt(5));
+    steered.failNext();
+    stream.send({ nodeView: { zone: "z2" } });
+    const failed = await stream.ack((ack) => ack.failures.length > 0);
+    assert.equal(failed.revision, 5n);
+    await stream.ack((ack) => ack.failures.length === 0);
+    assert.deepEqual(agent.backends(), ["10.1.0.2:8080"]);
+  });
+
+  it("refuses a message over the limit, says so, and goes on", async () => {
+    await using lab = await Lab.start();
+    const agent = await lab.agent();
+    const stream = await lab.plane.stream();
+    await stream.greet();
+    stream.send(snapshot(5, [web, web1]));
+    await stream.ack(isAt(5));
+    stream.send({ delta: { from: 5n, to: 6n, resources: [new Uint8Array(messageBytesMax)] } });
+    const again = await lab.plane.stream();
+    assert.equal((await again.greet()).cursor?.revision, 5n);
+    assert.equal(lab.count('weft_agent_streams_ended_total{cause="message-too-large"}'), 1);
+    assert.deepEqual(agent.backends(), ["10.1.0.1:8080"]);
+  });
+
   it("says in its log and metrics why it cannot follow, once, and goes on trying", async () => {
     await using lab = await Lab.start();
     await lab.agent();
@@ -499,6 +572,54 @@ class PinnedDataplane extends MemoryDataplane implements Dataplane {
   ): ReturnType<MemoryDataplane["replaceAll"]> {
     this.activated.push(round.cursor.revision);
     return super.replaceAll(round, before);
+  }
+}
+
+// A memory dataplane whose next round waits or fails when told.
+class SteeredDataplane extends MemoryDataplane implements Dataplane {
+  readonly activated: number[] = [];
+  /** Resolves once a round waits. */
+  held: Promise<void> = Promise.resolve();
+  #gate: Promise<void> | undefined;
+  #reached: () => void = () => undefined;
+  #fails = false;
+
+  /** The next round waits until what is returned is called. */
+  holdNext(): () => void {
+    const gate = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    this.#gate = gate.promise;
+    this.held = reached.promise;
+    this.#reached = reached.resolve;
+    return gate.resolve;
+  }
+
+  failNext(): void {
+    this.#fails = true;
+  }
+
+  override async apply(...[round, before]: Parameters<MemoryDataplane["apply"]>): ReturnType<MemoryDataplane["apply"]> {
+    await this.#steer();
+    this.activated.push(round.cursor.revision);
+    return super.apply(round, before);
+  }
+
+  override async replaceAll(
+    ...[round, before]: Parameters<MemoryDataplane["replaceAll"]>
+  ): ReturnType<MemoryDataplane["replaceAll"]> {
+    await this.#steer();
+    this.activated.push(round.cursor.revision);
+    return super.replaceAll(round, before);
+  }
+
+  async #steer(): Promise<void> {
+    const gate = this.#gate;
+    this.#gate = undefined;
+    if (gate !== undefined) this.#reached();
+    await gate;
+    if (!this.#fails) return;
+    this.#fails = false;
+    throw new Error("EIO: told to fail");
   }
 }
 
