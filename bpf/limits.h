@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* Sizes of maps and bounds of loops. The agent overrides the first three with its flags when the maps are made. */
+/*
+ * Sizes of maps and bounds of loops. The agent makes the maps in the sizes of its flags, with room for what two revisions
+ * hold at once (nodeagent/dataplane/kernel/map-sizes.ts); what stands here is the default without that room.
+ */
 #ifndef WEFT_LIMITS_H
 #define WEFT_LIMITS_H
 
@@ -12,8 +15,8 @@
 /* A frontend and its address each have a state, and so has each CIDR. */
 #define WEFT_STATES_MAX (2 * WEFT_FRONTENDS_MAX + WEFT_CIDRS_MAX)
 
-/* The live and the pending word of each frontend may name two descriptors; 24 bits of a word hold the index. */
-#define WEFT_DESCRIPTORS_MAX (2 * WEFT_FRONTENDS_MAX)
+/* Frontends share them, at worst each has its own; 24 bits of a word hold the index. */
+#define WEFT_DESCRIPTORS_MAX WEFT_FRONTENDS_MAX
 #define WEFT_DESCRIPTOR_BITS 24
 
 #define WEFT_ACTIVATIONS 64 /* ring of the last activations */

@@ -28,5 +28,13 @@ export function writeAddress(text: Address, bytes: Uint8Array, at: number): void
 }
 
 export function readAddress(bytes: Uint8Array, at: number): Address {
+  if (bytes[at + 10] === 0xff && bytes[at + 11] === 0xff && isZero(bytes, at, at + 10)) {
+    return `${bytes[at + 12]}.${bytes[at + 13]}.${bytes[at + 14]}.${bytes[at + 15]}` as Address;
+  }
   return addressFromBytes(bytes.subarray(at, at + 16));
+}
+
+function isZero(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (bytes[i] !== 0) return false;
+  return true;
 }

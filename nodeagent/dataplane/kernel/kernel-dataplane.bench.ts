@@ -15,7 +15,15 @@ const planOf = (i: number, generation: number): ServicePlan => {
   );
   return clusterIp(`ns${i % 100}/service-${i}`, `172.${16 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}`, targets);
 };
-const print = (what: string, ms: number): void => console.log(`${what.padEnd(48)} ${ms.toFixed(3)} ms`);
+const print = (what: string, ms: number): void => console.log(`${what.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms`);
+const measure = async (what: string, work: () => Promise<unknown>): Promise<void> => {
+  const startCpu = process.cpuUsage();
+  const startMs = performance.now();
+  await work();
+  const wallMs = performance.now() - startMs;
+  const { user, system } = process.cpuUsage(startCpu);
+  print(`${what} (CPU ${((user + system) / 1_000).toFixed(0)} ms)`, wallMs);
+};
 
 using lab = makeKernelLab();
 const place = lab.place();
@@ -23,16 +31,13 @@ const all = Array.from({ length: services }, (_, i) => planOf(i, 0));
 let revision = 1;
 {
   await using dataplane = new KernelDataplane(place);
-  let startMs = performance.now();
-  await dataplane.open();
-  print("open, empty", performance.now() - startMs);
-  startMs = performance.now();
-  await dataplane.replaceAll(roundOf(revision, all), ignore);
-  print(`full load, ${services} x ${backends}`, performance.now() - startMs);
+  await measure("open, empty", () => dataplane.open());
+  await measure(`full load, ${services} x ${backends}`, () => dataplane.replaceAll(roundOf(revision, all), ignore));
+  console.log(`rss ${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MB`);
   const applyMs: number[] = [];
   for (let i = 0; i < changes; i++) {
     const round = roundOf(++revision, [planOf((i * 7_919) % services, i)]);
-    startMs = performance.now();
+    const startMs = performance.now();
     await dataplane.apply(round, ignore);
     applyMs.push(performance.now() - startMs);
     if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -43,12 +48,8 @@ let revision = 1;
 }
 {
   await using dataplane = new KernelDataplane(place);
-  const startMs = performance.now();
-  await dataplane.open();
-  print("open, adopting all of it", performance.now() - startMs);
-  const againMs = performance.now();
-  await dataplane.replaceAll(roundOf(++revision, all), ignore);
-  print("the same plan again, all of it", performance.now() - againMs);
+  await measure("open, adopting all of it", () => dataplane.open());
+  await measure("the same plan again, all of it", () => dataplane.replaceAll(roundOf(++revision, all), ignore));
   console.log(`rss ${(process.memoryUsage().rss / 2 ** 20).toFixed(0)} MB`);
 }
 cleanupPinned(place);

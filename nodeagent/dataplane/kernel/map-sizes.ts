@@ -23,8 +23,9 @@ export interface MapSizes {
   readonly reserve: { readonly descriptors: number; readonly backends: number };
 }
 
-// What the old and the new revision hold at once, until the grace is over: up to this much fits beside a full map.
-const transitMax = 65_536;
+// What the old and the new revision hold at once, until the grace is over: up to this much fits beside a full map. A round
+// that needs more waits for a grace in between.
+const transitMax = { frontends: 16_384, descriptors: 65_536, backends: 65_536, services: 8_192 } as const;
 
 /** @throws RangeError if a limit is out of range. */
 export function mapSizes(limits: KernelLimits): MapSizes {
@@ -33,21 +34,24 @@ export function mapSizes(limits: KernelLimits): MapSizes {
       throw new RangeError(`--${name}-max must be from 1 to 4194304, not ${value}`);
     }
   }
-  const withTransit = (limit: number): number => limit + reserveOf(limit) + Math.min(limit, transitMax);
-  const frontends = withTransit(limits.frontends);
-  const descriptors = Math.min(2 * frontends + firstFreeDescriptor, descriptorsCeiling);
-  const backends = withTransit(limits.backends);
+  const frontends = withTransit(limits.frontends, transitMax.frontends);
+  const descriptors = withTransit(limits.frontends, transitMax.descriptors) + firstFreeDescriptor;
+  const backends = withTransit(limits.backends, transitMax.backends);
   return {
     frontends,
     addresses: frontends,
     cidrs: cidrsMax,
     states: 2 * frontends + cidrsMax,
-    descriptors,
+    descriptors: Math.min(descriptors, descriptorsCeiling),
     backends,
-    names: withTransit(limits.services) + 1,
+    names: withTransit(limits.services, transitMax.services) + 1,
     activations: activationsMax,
     reserve: { descriptors: reserveOf(descriptors), backends: reserveOf(limits.backends) },
   };
+}
+
+function withTransit(limit: number, max: number): number {
+  return limit + reserveOf(limit) + Math.min(limit, max);
 }
 
 function reserveOf(limit: number): number {

@@ -13,12 +13,15 @@ const firstWord = stateLayout.word / 8;
 export class StateTable {
   readonly size: number;
   readonly words: BigInt64Array;
+  /** The same memory: adoption looks at every state, and a BigInt per word would cost most of its time. */
+  protected readonly halves: Uint32Array;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   protected readonly store: StoreWord;
 
   constructor(states: ArrayBufferLike, store: StoreWord = Atomics.store) {
     this.words = new BigInt64Array(states);
+    this.halves = new Uint32Array(states);
     this.#bytes = new Uint8Array(states);
     this.#view = new DataView(states);
     this.size = Math.floor(states.byteLength / stateLayout.size);
@@ -65,7 +68,9 @@ export class StateTable {
   }
 
   isClear(index: number): boolean {
-    return this.words[wordAt(index)] === 0n && this.words[wordAt(index) + 1] === 0n;
+    const at = wordAt(index) * 2;
+    const { halves } = this;
+    return halves[at] === 0 && halves[at + 1] === 0 && halves[at + 2] === 0 && halves[at + 3] === 0;
   }
 
   /** The descriptor a reader takes now; 0: absent. */

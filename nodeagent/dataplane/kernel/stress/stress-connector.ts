@@ -27,13 +27,11 @@ async function run(cgroup: string, folder: string): Promise<void> {
   if (maps === undefined) throw new Error(`no pins in ${folder}`);
   const active = new BigInt64Array(maps.arrays.active, 0, 1);
   const tally: ConnectTally = { reads: 0, missed: 0, stale: 0, early: 0 };
-  let isEnding = false;
-  process.stdin.on("end", () => {
-    isEnding = true;
-  });
+  const ending = new AbortController();
+  process.stdin.on("end", () => ending.abort());
   process.stdin.resume();
   process.stdout.write("connecting\n");
-  for (let at = 0; !isEnding; at++) {
+  for (let at = 0; !ending.signal.aborted; at++) {
     const frontend = stressFrontends[at % stressFrontends.length];
     if (frontend === undefined) break;
     const before = Number(Atomics.load(active, 0));

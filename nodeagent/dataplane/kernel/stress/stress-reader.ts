@@ -35,13 +35,11 @@ async function run(object: string, folder: string): Promise<void> {
     0,
   );
   const program = loaded.programFd("reader");
-  let isEnding = false;
-  process.stdin.on("end", () => {
-    isEnding = true;
-  });
+  const ending = new AbortController();
+  process.stdin.on("end", () => ending.abort());
   process.stdin.resume();
   process.stdout.write("reading\n");
-  while (!isEnding) {
+  while (!ending.signal.aborted) {
     testRun(program, readsPerCall);
     await new Promise((resolve) => setImmediate(resolve));
   }
