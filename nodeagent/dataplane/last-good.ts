@@ -3,44 +3,75 @@ import { familyOf } from "@weft/proto/address.ts";
 import { frontendKey, type Frontend, type Target } from "../plan/frontend.ts";
 import type { ServicePlan } from "./dataplane.ts";
 
+/** Targets as text. */
+type TargetSet = ReadonlySet<string>;
+
 /**
- * Never a part of `wanted`, and never more than `held`: nothing is needed to stage it.
+ * Never a part of `wanted`, and never more frontends or targets than `held` (a list that several frontends share counts once):
+ * nothing is needed to stage it.
  * @param isTaken frontends, by `frontendKey`, that another service holds from now on
  */
 export function keepLastGood(held: ServicePlan, wanted: ServicePlan, isTaken: (key: string) => boolean): ServicePlan {
   const wantedByKey = new Map(wanted.frontends.map((frontend) => [frontendKey(frontend), frontend]));
-  // Frontends that shared their targets still do.
-  const narrowed = new Map<readonly Target[], Map<readonly Target[], readonly Target[]>>();
-  const frontends: Frontend[] = [];
+  const sharing = new Map<readonly Target[], Frontend[]>();
   for (const frontend of held.frontends) {
-    const key = frontendKey(frontend);
-    if (isTaken(key)) continue;
-    const now = wantedByKey.get(key);
-    const eligible = now?.targets ?? eligibleFor(frontend, wanted);
-    const byEligible = narrowed.get(frontend.targets) ?? new Map<readonly Target[], readonly Target[]>();
-    const targets = byEligible.get(eligible) ?? narrow(frontend.targets, eligible);
-    narrowed.set(frontend.targets, byEligible.set(eligible, targets));
-    if (targets === frontend.targets) frontends.push(frontend);
-    else frontends.push({ ...frontend, targets, action: targets.length > 0 ? "forward" : refusal(now) });
+    if (isTaken(frontendKey(frontend))) continue;
+    const sharers = sharing.get(frontend.targets) ?? [];
+    sharing.set(frontend.targets, sharers);
+    sharers.push(frontend);
+  }
+  const frontends: Frontend[] = [];
+  for (const [targets, sharers] of sharing) {
+    const eligible = sharers.map((frontend) => eligibleFor(frontend, wantedByKey, wanted));
+    const kept = narrow(targets, eligible);
+    for (const [i, frontend] of sharers.entries()) {
+      const left = kept[i] ?? [];
+      if (left === targets) frontends.push(frontend);
+      else {
+        const action = left.length > 0 ? "forward" : refusal(wantedByKey.get(frontendKey(frontend)));
+        frontends.push({ ...frontend, targets: left, action });
+      }
+    }
   }
   return { service: held.service, frontends, rejectAddresses: held.rejectAddresses };
 }
 
 // A frontend that the service no longer asks for keeps what its service port may still choose anywhere.
-function eligibleFor(frontend: Frontend, wanted: ServicePlan): readonly Target[] {
+function eligibleFor(frontend: Frontend, wantedByKey: ReadonlyMap<string, Frontend>, wanted: ServicePlan): TargetSet {
+  const now = wantedByKey.get(frontendKey(frontend));
+  if (now !== undefined) return new Set(now.targets.map(printTarget));
   const family = familyOf(frontend.address);
-  return wanted.frontends
-    .filter((other) => other.servicePort === frontend.servicePort && familyOf(other.address) === family)
-    .flatMap((other) => other.targets);
+  const others = wanted.frontends.filter(
+    (other) => other.servicePort === frontend.servicePort && familyOf(other.address) === family,
+  );
+  return new Set(others.flatMap((other) => other.targets).map(printTarget));
 }
 
-function narrow(targets: readonly Target[], eligible: readonly Target[]): readonly Target[] {
-  if (targets === eligible) return targets;
-  const allowed = new Set(eligible.map(({ address, port }) => `${address} ${port}`));
-  const kept = targets.filter(({ address, port }) => allowed.has(`${address} ${port}`));
-  return kept.length === targets.length ? targets : kept;
+/**
+ * What is left of one list for each set: `targets` itself if nothing left, one array for equal results. Different results may add
+ * up to more than there was; then all that keep any keep what is eligible for each of them.
+ */
+function narrow(targets: readonly Target[], eligible: readonly TargetSet[]): readonly (readonly Target[])[] {
+  const lists = new Map<string, readonly Target[]>();
+  const intern = (list: readonly Target[]): readonly Target[] => {
+    const same = list.length === targets.length ? targets : list;
+    const key = same.map(printTarget).join();
+    const first = lists.get(key) ?? same;
+    lists.set(key, first);
+    return first;
+  };
+  const kept = eligible.map((set) => intern(targets.filter((target) => set.has(printTarget(target)))));
+  const size = [...lists.values()].reduce((sum, list) => sum + list.length, 0);
+  if (size <= targets.length) return kept;
+  const sets = eligible.filter((_, i) => (kept[i] ?? []).length > 0);
+  const common = targets.filter((target) => sets.every((set) => set.has(printTarget(target))));
+  return kept.map((list) => (list.length > 0 ? common : list));
 }
 
 function refusal(wanted: Frontend | undefined): "drop" | "reject" {
   return wanted?.action === "drop" ? "drop" : "reject";
+}
+
+function printTarget({ address, port }: Target): string {
+  return `${address} ${port}`;
 }

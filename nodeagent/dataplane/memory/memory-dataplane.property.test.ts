@@ -69,7 +69,7 @@ it("within any limits: what is not named holds the plan, what is named never mor
         [0, 0, 0],
       );
     }),
-    { numRuns: 600 },
+    { numRuns: 1_500 },
   );
 });
 
