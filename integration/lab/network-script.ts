@@ -125,7 +125,8 @@ function nodeScript(lab: string, node: number, all: readonly number[]): string {
       "echo 0 > /proc/sys/net/ipv4/conf/default/rp_filter",
     ],
     [
-      "link add pods type bridge mcast_snooping 0",
+      // Of its own, and not the lowest of its ports: a pod that joins would change it, and neighbours would send to the old one.
+      `link add pods address 02:77:00:00:00:${node.toString(16).padStart(2, "0")} type bridge mcast_snooping 0`,
       "link set lo up",
       "link set pods up",
       "link set eth0 up",

@@ -121,7 +121,7 @@ export class ScenarioCluster implements AsyncDisposable {
       .trimEnd()
       .split("\n")
       .map((line) => JSON.parse(line) as PlanLine)
-      .filter((line) => line.scope === "internal" && line.kind === "ClusterIP" && line.service !== `${marker}`)
+      .filter((line) => line.scope === "internal" && line.kind === "ClusterIP" && line.service !== marker)
       .map((line) => {
         const address = line.address.includes(":") ? `[${line.address}]` : line.address;
         const backends = line.backends.map(podName).toSorted();
