@@ -365,7 +365,7 @@ describe("an agent that follows a control plane", () => {
     for (let i = 0; i < 2; i++) {
       const stream = await lab.plane.stream();
       await stream.hello();
-      stream.end(status.ALREADY_EXISTS, "node n1 is used by 10.0.0.2");
+      stream.end(status.ALREADY_EXISTS, "node n1 is used by 10.0.0.2; give each agent its own --node");
     }
     await (await lab.plane.stream()).hello();
     assert.equal(lab.count('weft_agent_streams_ended_total{cause="name-in-use"}'), 2);

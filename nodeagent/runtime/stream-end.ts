@@ -35,16 +35,14 @@ const codes = {
 
 /** @param address "HOST:PORT" of the control plane. */
 export function explainEnd(code: number, details: string, address: string): StreamEnd {
-  const said = details === "" ? `status ${code}` : details;
+  // grpc-js ends its sentence with a note that is empty for an address that needs no name resolution.
+  const said = details.replace(/\.? Resolution note: $/, "") || `status ${code}`;
   switch (code) {
     case codes.ok:
     case codes.cancelled:
       return { cause: "closed", message: `the control plane at ${address} ended the stream: ${said}` };
     case codes.alreadyExists:
-      return {
-        cause: "name-in-use",
-        message: `another agent uses this node name: ${said}; give each agent a --node of its own, and its own --state folder`,
-      };
+      return { cause: "name-in-use", message: `another agent uses this node name: ${said}` };
     case codes.permissionDenied:
     case codes.unauthenticated:
       return {
