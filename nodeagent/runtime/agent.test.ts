@@ -1,30 +1,20 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { credentials, status } from "@grpc/grpc-js";
-import { parseAddress } from "@weft/proto/address.ts";
+import { status } from "@grpc/grpc-js";
 import { epoch, revision } from "@weft/proto/cursor.ts";
-import type { Cursor } from "@weft/proto/cursor.ts";
 import { FailureCategory, LogKind } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { createLog } from "@weft/proto/program/log.ts";
-import { Metrics } from "@weft/proto/program/metrics.ts";
-import type { Adopted, Dataplane } from "../dataplane/dataplane.ts";
 import { FaultyDataplane } from "../dataplane/faulty/faulty-dataplane.ts";
 import { MemoryDataplane } from "../dataplane/memory/memory-dataplane.ts";
-import { planLines } from "../plan/plan-line.ts";
 import { encodedBackend, encodedName, encodedService, encodedUnknown } from "../sync/described-resources.ts";
 import type { EncodedResource } from "../sync/described-resources.ts";
 import { readPart } from "../sync/received-resource.ts";
 import { Store } from "../sync/store.ts";
-import { defaultSyncLimits } from "../sync/sync-state.ts";
-import { Agent } from "./agent.ts";
+import { AgentLab, PinnedDataplane, SteeredDataplane } from "./agent-lab.ts";
 import type { AgentOptions } from "./agent.ts";
-import { dialer, messageBytesMax } from "./discovery-stream.ts";
-import { delta, FakeControlPlane, fakeEpoch, snapshot, welcome } from "./fake-control-plane.ts";
+import { messageBytesMax } from "./discovery-stream.ts";
+import { delta, fakeEpoch, snapshot, welcome } from "./fake-control-plane.ts";
 import type { Response } from "./fake-control-plane.ts";
 
 const later = { createdMs: fakeEpoch.createdMs + 1_000n, random: 7 };
@@ -41,7 +31,7 @@ const isAt =
 
 describe("an agent that follows a control plane", () => {
   it("applies a snapshot and a delta, and acks each with the digest of what is live", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const stream = await lab.plane.stream();
     const hello = await stream.greet();
@@ -60,7 +50,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("activates all parts of a delta as one, and none of them before the last", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -86,7 +76,7 @@ describe("an agent that follows a control plane", () => {
   ];
   for (const [what, response] of bad) {
     it(`ends the stream on ${what}, keeps its state and resumes at its cursor`, async () => {
-      await using lab = await Lab.start();
+      await using lab = await AgentLab.start();
       const agent = await lab.agent();
       const stream = await lab.plane.stream();
       await stream.greet();
@@ -106,7 +96,7 @@ describe("an agent that follows a control plane", () => {
   }
 
   it("ignores messages and resources of a newer control plane but counts them in its digest", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -118,7 +108,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("answers each heartbeat, also at an unchanged cursor, and ends a silent stream", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet(fakeEpoch, 100);
@@ -131,7 +121,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("answers digest queries with sums of buckets, then with the hashes in a bucket", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -153,7 +143,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("applies a repair in its buckets only, in one activation", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -170,7 +160,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("keeps resources when the epoch is renamed: acks 0 with its digest, then the head after Synced", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -188,7 +178,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("refuses an older epoch, counts it, and keeps its state", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet(later);
@@ -205,7 +195,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("holds a mass removal at its old cursor until a confirmed snapshot", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const many = Array.from({ length: 20 }, (_, i) =>
       encodedService({ name: `ns/s${i}`, clusterIps: [`10.96.1.${i + 1}`] }),
@@ -230,7 +220,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("takes a change of the node view as a round that keeps the cursor", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const zoned = [
       encodedBackend({ service: "ns/web", address: "10.1.0.1", zoneHints: ["z1"] }),
       encodedBackend({ service: "ns/web", address: "10.1.0.2", zoneHints: ["z2"] }),
@@ -247,7 +237,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("names a losing service in its acks and says so again when that ends", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -271,7 +261,7 @@ describe("an agent that follows a control plane", () => {
       roundFailures: 1,
       delayMsMax: 0,
     });
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent({ dataplane: faulty });
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -288,7 +278,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("acks what is live and not what is held, and conflates what comes during a round", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const slow = new SteeredDataplane();
     const agent = await lab.agent({ dataplane: slow });
     const stream = await lab.plane.stream();
@@ -310,7 +300,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("does not claim in Hello to hold what is not live yet", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const slow = new SteeredDataplane();
     await lab.agent({ dataplane: slow });
     const stream = await lab.plane.stream();
@@ -328,7 +318,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("tries a change of the node view again if it could not be activated", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const steered = new SteeredDataplane();
     const zoned = encodedBackend({ service: "ns/web", address: "10.1.0.1", zoneHints: ["z1"] });
     const other = encodedBackend({ service: "ns/web", address: "10.1.0.2", zoneHints: ["z2"] });
@@ -346,7 +336,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("refuses a message over the limit, says so, and goes on", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const agent = await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -360,7 +350,7 @@ describe("an agent that follows a control plane", () => {
   });
 
   it("says in its log and metrics why it cannot follow, once, and goes on trying", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     await lab.agent();
     for (let i = 0; i < 2; i++) {
       const stream = await lab.plane.stream();
@@ -377,7 +367,7 @@ describe("an agent that follows a control plane", () => {
 
 describe("an agent that starts again", () => {
   it("serves its last state without a control plane, and resumes at its cursor", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const first = await lab.agent();
     const stream = await lab.plane.stream();
     const { instance } = await stream.greet();
@@ -398,7 +388,7 @@ describe("an agent that starts again", () => {
   });
 
   it("leaves a kernel that is ahead of the file as it is, until its revision has arrived", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const first = await lab.agent();
     const stream = await lab.plane.stream();
     await stream.greet();
@@ -421,7 +411,7 @@ describe("an agent that starts again", () => {
   });
 
   it("activates nothing over a kernel of another epoch before Synced", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     const pinned = new PinnedDataplane({
       epoch: epoch(fakeEpoch.createdMs, fakeEpoch.random),
       revision: revision(800),
@@ -439,7 +429,7 @@ describe("an agent that starts again", () => {
   });
 
   it("goes on when the disk is full, and says so", async () => {
-    await using lab = await Lab.start();
+    await using lab = await AgentLab.start();
     let isFull = false;
     const writeState: AgentOptions["writeState"] = (_fd, bytes) => {
       if (isFull)
@@ -465,162 +455,6 @@ function serviceWithShortAddress(): Uint8Array {
   const at = copy.findLastIndex((byte, i) => byte === 0x22 && copy[i + 1] === 4);
   copy.set([0x22, 2, 1, 1, 0x78, 1], at);
   return copy;
-}
-
-interface RunningAgent {
-  readonly agent: Agent;
-  lines(): readonly string[];
-  /** "ip:port" of every backend of an internal frontend, without repeats. */
-  backends(): readonly string[];
-  /** Services with a frontend. */
-  services(): number;
-  stop(): Promise<void>;
-}
-
-// One node's folder, a control plane, and the agents that a test starts.
-class Lab implements AsyncDisposable {
-  readonly plane: FakeControlPlane;
-  readonly log: string[] = [];
-  readonly #folder = mkdtempSync(join(tmpdir(), "weft-h5-agent-"));
-  readonly #running = new Set<RunningAgent>();
-  #metrics = new Metrics();
-
-  private constructor(plane: FakeControlPlane) {
-    this.plane = plane;
-  }
-
-  static async start(): Promise<Lab> {
-    return new Lab(await FakeControlPlane.listen());
-  }
-
-  /** Resolves once the agent is ready. */
-  async agent(options: Partial<AgentOptions> = {}): Promise<RunningAgent> {
-    const stop = new AbortController();
-    this.#metrics = new Metrics();
-    const loopback = parseAddress("192.0.2.1");
-    assert.ok(loopback !== undefined);
-    const agent = await Agent.open({
-      node: "n1",
-      stateFolder: this.#folder,
-      dataplane: new MemoryDataplane(),
-      dataplaneKind: "memory",
-      openStream: dialer({
-        address: this.plane.address,
-        credentials: credentials.createInsecure(),
-        channelOptions: {},
-      }),
-      addresses: [loopback],
-      limits: defaultSyncLimits,
-      log: createLog({ logLevel: "debug", logFormat: "text", write: (line) => this.log.push(line) }),
-      metrics: this.#metrics,
-      ...options,
-    });
-    let ended: Promise<void> = Promise.resolve();
-    await new Promise<void>((resolve, reject) => {
-      ended = agent.run(stop.signal, resolve);
-      ended.catch(reject);
-    });
-    const lines = (): readonly string[] => planLines(agent.dump());
-    const running: RunningAgent = {
-      agent,
-      lines,
-      backends: () =>
-        [...new Set(agent.dump().flatMap(({ targets }) => targets.map((to) => `${to.address}:${to.port}`)))].toSorted(),
-      services: () => new Set(agent.dump().map(({ servicePort }) => servicePort)).size,
-      stop: async () => {
-        this.#running.delete(running);
-        stop.abort();
-        await ended;
-      },
-    };
-    this.#running.add(running);
-    return running;
-  }
-
-  /** Value of a series of the newest agent. */
-  count(series: string): number {
-    const line = this.#metrics
-      .print()
-      .split("\n")
-      .find((text) => text.startsWith(`${series} `));
-    return line === undefined ? 0 : Number(line.slice(series.length));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const running of this.#running) await running.stop();
-    await this.plane[Symbol.asyncDispose]();
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-}
-
-// A memory dataplane that an earlier agent left live at a cursor.
-class PinnedDataplane extends MemoryDataplane implements Dataplane {
-  readonly activated: number[] = [];
-  readonly #live: Cursor;
-
-  constructor(live: Cursor) {
-    super();
-    this.#live = live;
-  }
-
-  override open(): Promise<Adopted> {
-    return Promise.resolve({ cursor: this.#live });
-  }
-
-  override replaceAll(
-    ...[round, before]: Parameters<MemoryDataplane["replaceAll"]>
-  ): ReturnType<MemoryDataplane["replaceAll"]> {
-    this.activated.push(round.cursor.revision);
-    return super.replaceAll(round, before);
-  }
-}
-
-// A memory dataplane whose next round waits or fails when told.
-class SteeredDataplane extends MemoryDataplane implements Dataplane {
-  readonly activated: number[] = [];
-  /** Resolves once a round waits. */
-  held: Promise<void> = Promise.resolve();
-  #gate: Promise<void> | undefined;
-  #reached: () => void = () => undefined;
-  #fails = false;
-
-  /** The next round waits until what is returned is called. */
-  holdNext(): () => void {
-    const gate = Promise.withResolvers<void>();
-    const reached = Promise.withResolvers<void>();
-    this.#gate = gate.promise;
-    this.held = reached.promise;
-    this.#reached = reached.resolve;
-    return gate.resolve;
-  }
-
-  failNext(): void {
-    this.#fails = true;
-  }
-
-  override async apply(...[round, before]: Parameters<MemoryDataplane["apply"]>): ReturnType<MemoryDataplane["apply"]> {
-    await this.#steer();
-    this.activated.push(round.cursor.revision);
-    return super.apply(round, before);
-  }
-
-  override async replaceAll(
-    ...[round, before]: Parameters<MemoryDataplane["replaceAll"]>
-  ): ReturnType<MemoryDataplane["replaceAll"]> {
-    await this.#steer();
-    this.activated.push(round.cursor.revision);
-    return super.replaceAll(round, before);
-  }
-
-  async #steer(): Promise<void> {
-    const gate = this.#gate;
-    this.#gate = undefined;
-    if (gate !== undefined) this.#reached();
-    await gate;
-    if (!this.#fails) return;
-    this.#fails = false;
-    throw new Error("EIO: told to fail");
-  }
 }
 
 function storeOf(resources: readonly EncodedResource[]): Store {

@@ -4,7 +4,7 @@
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Address } from "@weft/proto/address.ts";
-import { isSameEpoch, printCursor, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import { isSameEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type {
@@ -45,7 +45,7 @@ import type { NodeFailure } from "./failures.ts";
 import { ackMessage, digestsMessages, helloMessage } from "./messages.ts";
 import type { HelloFacts } from "./messages.ts";
 import type { Rounds } from "./rounds.ts";
-import { Seldom } from "./seldom.ts";
+import { SyncLog } from "./sync-log.ts";
 import type { StreamEnd } from "./stream-end.ts";
 
 export interface SyncLoopOptions {
@@ -78,10 +78,11 @@ export class SyncLoop {
   #ackDue: bigint | undefined;
   #addresses: readonly Address[];
   #toldAddresses: readonly Address[] | undefined;
-  readonly #seldom = new Seldom();
+  readonly #log: SyncLog;
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
+    this.#log = new SyncLog(options.log, options.metrics);
     this.#state = options.initial;
     this.#addresses = options.addresses;
   }
@@ -132,7 +133,7 @@ export class SyncLoop {
     if (stepped.state.standing.floor === undefined) this.#options.rounds.open();
     const isOpen = stepped.state.kind === "following" || stepped.state.kind === "holding";
     this.#options.metrics.connected.set(isOpen ? 1 : 0);
-    if (stepped.state.kind === "holding" && before.kind !== "holding") this.#sayHeld(stepped.state);
+    if (stepped.state.kind === "holding" && before.kind !== "holding") this.#log.held(stepped.state.removal);
     if (before.kind === "holding" && stepped.state.kind === "following") {
       this.#options.log.info("the mass removal was confirmed: following again");
     }
@@ -228,7 +229,7 @@ export class SyncLoop {
         if (welcome === undefined) return;
         this.#failuresMax = failuresMaxOf(welcome);
         this.#dispatch(welcomeEvent(welcome));
-        if (this.#stream === stream) this.#sayWelcome(welcome.version);
+        if (this.#stream === stream) this.#log.welcomed(this.#state, welcome.version);
       },
       () => {
         if (nodeView === undefined) return;
@@ -304,18 +305,12 @@ export class SyncLoop {
 
   // The control plane compares the digest of each ack and repairs; here it is only counted.
   #compareDigest(heartbeat: Heartbeat): void {
-    const { store, metrics, log } = this.#options;
+    const { store } = this.#options;
     const state = this.#state;
     if (state.kind !== "following" || heartbeat.digest === undefined) return;
     const at = position(state.standing, state.session);
     if (BigInt(at) !== heartbeat.revision || heartbeat.digest === store.digest) return;
-    metrics.digestMismatches.inc();
-    const leftOut = this.#seldom.due("digest-mismatch", performance.now());
-    if (leftOut === undefined) return;
-    log.error("what this node holds is not what the control plane says: waiting for its repair", {
-      revision: at,
-      leftOut,
-    });
+    this.#log.digestDiffers(at);
   }
 
   // Only the newest ack waits, and only until the one before has left.
@@ -359,45 +354,16 @@ export class SyncLoop {
   }
 
   #close(effect: Extract<SyncEffect, { readonly kind: "close" }>): void {
-    const { metrics } = this.#options;
-    if (effect.cause === "older-epoch") metrics.epochsRefused.inc();
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.close();
-    this.#sayEnd(effect);
+    this.#log.ended(effect);
   }
 
   #ended(end: StreamEnd): void {
     this.#stream = undefined;
-    this.#sayEnd(end);
+    this.#log.ended(end);
     this.#dispatch({ kind: "ended" });
-  }
-
-  #sayEnd(end: { readonly cause: string; readonly message: string }): void {
-    const { metrics, log } = this.#options;
-    metrics.streamsEnded.with(end.cause).inc();
-    const leftOut = this.#seldom.due(end.cause, performance.now());
-    if (leftOut === undefined) return;
-    log.warn(`${end.message} (this node keeps serving its last state and tries again)`, { cause: end.cause, leftOut });
-  }
-
-  #sayWelcome(version: string): void {
-    const state = this.#state;
-    if (state.kind !== "following" && state.kind !== "holding") return;
-    const { cursor } = state.standing;
-    this.#options.log.info("welcomed by a control plane", {
-      epoch: printEpoch(state.session.epoch),
-      version,
-      cursor: cursor === undefined ? "none" : printCursor(cursor),
-    });
-  }
-
-  #sayHeld({ removal }: Extract<SyncState, { readonly kind: "holding" }>): void {
-    this.#options.metrics.massRemovalsHeld.inc();
-    this.#options.log.error(
-      `the control plane would remove ${removal.services} of ${removal.ofServices} services: held, the last state stays; ` +
-        "look at its source, or confirm with weft confirm-removal",
-    );
   }
 }
 
