@@ -15,7 +15,7 @@ import {
   type Values,
 } from "@weft/proto/program/flags.ts";
 import { parseDialAddress } from "@weft/proto/program/socket-address.ts";
-import { checkClientTls, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { checkClientTls, clientTlsAlternative, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
 
 /** A revision as it is typed: "42", or a printed cursor. */
 export interface AskedRevision {
@@ -55,10 +55,11 @@ const plan = defineCommand({
     "weft plan --manifests ./manifests --node node-1",
     "weft plan --controlplane 10.0.0.1:7000 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key --node node-1",
   ],
+  alternatives: [[["manifests"], ["controlplane"]], clientTlsAlternative],
   check: (values) => {
     const sources = [values.manifests, values.controlplane].filter((source) => source !== undefined);
     if (sources.length === 0) return "nothing to plan from: give --manifests DIR or --controlplane HOST:PORT";
-    if (sources.length === 2) return "--manifests excludes --controlplane (and WEFT_CONTROLPLANE): give one of them";
+    if (sources.length === 2) return "--manifests excludes --controlplane: give one of them";
     return values.controlplane === undefined ? undefined : checkClientTls(values);
   },
 });
@@ -77,6 +78,7 @@ const status = defineCommand({
     "weft status --controlplane 10.0.0.1:7000 --insecure",
     "weft status -o json --watch --controlplane 10.0.0.1:7000 --insecure",
   ],
+  alternatives: [clientTlsAlternative],
   check: (values) => checkClientTls(values),
 });
 
@@ -113,6 +115,7 @@ const wait = defineCommand({
     "weft wait --revision 42 --timeout 10s --controlplane 10.0.0.1:7000 --insecure",
     "weft wait --drained 10.1.2.3:8080 --quorum 90% -o json --controlplane 10.0.0.1:7000 --insecure",
   ],
+  alternatives: [[["revision"], ["drained"]], clientTlsAlternative],
   check: (values) => {
     const isByRevision = values.revision !== undefined;
     if (isByRevision === values.drained.length > 0)
@@ -128,6 +131,7 @@ const getServices = defineCommand({
   summary: "List the services that nodes are given.",
   flags: getFlags,
   examples: ["weft get services --controlplane 10.0.0.1:7000 --insecure"],
+  alternatives: [clientTlsAlternative],
   check: (values) => checkClientTls(values),
 });
 
@@ -136,6 +140,7 @@ const getBackends = defineCommand({
   summary: "List the backends that nodes are given.",
   flags: getFlags,
   examples: ["weft get backends -o json --controlplane 10.0.0.1:7000 --insecure"],
+  alternatives: [clientTlsAlternative],
   check: (values) => checkClientTls(values),
 });
 
@@ -151,6 +156,7 @@ const revisions = defineCommand({
   summary: "Show recent revisions: operations, bytes, and how soon nodes ran them.",
   flags: revisionsFlags,
   examples: ["weft revisions --watch --controlplane 10.0.0.1:7000 --insecure"],
+  alternatives: [clientTlsAlternative],
   check: (values) => checkClientTls(values),
 });
 

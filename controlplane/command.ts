@@ -6,7 +6,7 @@ import { listOf, single, text } from "@weft/proto/program/flags.ts";
 import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
-import { checkServerTls, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
   name: "weft-controlplane",
@@ -45,6 +45,7 @@ export const controlPlaneCommand = defineCommand({
     "weft-controlplane --manifests /etc/weft --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
     "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt --service-cidr 10.96.0.0/12",
   ],
+  alternatives: [serverTlsAlternative],
   check: (values) => checkServerTls(values),
 });
 

@@ -6,7 +6,7 @@ import { choice, integer, listOf, single, text } from "@weft/proto/program/flags
 import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseDialAddress, parseListenAddress, printHostPort } from "@weft/proto/program/socket-address.ts";
-import { checkClientTls, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { checkClientTls, clientTlsAlternative, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
 import { defaultSyncLimits } from "./sync/sync-state.ts";
 
 export const defaultBpffs = "/sys/fs/bpf/weft";
@@ -76,6 +76,7 @@ const run = defineCommand({
     "  --tls-ca ca.pem --tls-cert n1.pem --tls-key n1.key --http 127.0.0.1:7002",
     "weft-agent run --node n1 --controlplane 127.0.0.1:7000 --dataplane memory --state /tmp/n1 --insecure",
   ],
+  alternatives: [clientTlsAlternative],
   check: (values) => {
     const { node } = values;
     if (!/^[\x21-\x7e]{1,253}$/.test(node)) {
@@ -98,6 +99,7 @@ const dump = defineCommand({
       print: printHostPort,
     }),
   },
+  alternatives: [[["bpffs"], ["http"]]],
   examples: ["weft-agent dump --bpffs /sys/fs/bpf/weft", "weft-agent dump --http 127.0.0.1:7002"],
 });
 

@@ -1,6 +1,9 @@
 /** Commands and programs as values. */
 import type { Flags, Values } from "./flags.ts";
 
+/** Sides of a choice, each with the keys of its flags: `[["manifests"], ["controlplane"]]`. */
+export type Alternative = readonly (readonly string[])[];
+
 /** One command line. */
 export interface Command<F extends Flags> {
   /** As it is typed: "weft-agent run". */
@@ -12,6 +15,8 @@ export interface Command<F extends Flags> {
   readonly flags: F;
   /** Whole command lines. */
   readonly examples: readonly string[];
+  /** What excludes each other. Arguments of one side silence the variables of the others: the command line wins. */
+  readonly alternatives?: readonly Alternative[];
   /**
    * What is wrong with flags that are right one by one, and what to do; undefined: nothing.
    * A method, so that commands of all flags have `Command<Flags>` in common.

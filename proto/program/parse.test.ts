@@ -27,6 +27,7 @@ const run = defineCommand({
     }),
   },
   examples: ["weft-agent run --node n1 --insecure"],
+  alternatives: [[["insecure"], ["output", "quorum"]]],
   check: (values) => (values.insecure || values.node !== "secret" ? undefined : "--node secret needs --insecure"),
 });
 
@@ -67,6 +68,18 @@ const accepted: readonly { readonly argv: string; readonly environment?: Environ
   { argv: "--node n1 --insecure=false", values: { insecure: false } },
   { argv: "--node n1 --no-insecure", environment: { WEFT_INSECURE: "true" }, values: { insecure: false } },
   { argv: "--node n1", environment: { WEFT_INSECURE: "1" }, values: { insecure: true } },
+  { argv: "--node n1 --insecure", environment: { WEFT_OUTPUT: "json" }, values: { insecure: true } },
+  {
+    argv: "--node n1 --quorum 3",
+    environment: { WEFT_INSECURE: "1", WEFT_OUTPUT: "json" },
+    values: { output: "json", quorum: { kind: "count", count: 3 } },
+  },
+  { argv: "--node n1 --no-insecure", environment: { WEFT_OUTPUT: "json" }, values: { output: "json" } },
+  {
+    argv: "--node n1",
+    environment: { WEFT_INSECURE: "1", WEFT_OUTPUT: "json" },
+    values: { insecure: true, output: "json" },
+  },
   { argv: "--node n1 --no-probe", values: { probe: false } },
   { argv: "--node n1 -o json", values: { output: "json" } },
   { argv: "--node n1 -o=json", values: { output: "json" } },

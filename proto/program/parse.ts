@@ -1,5 +1,5 @@
 /** Reads a command line: the environment first, then the arguments over it. */
-import type { Command, Commands, Program } from "./command.ts";
+import type { Alternative, Command, Commands, Program } from "./command.ts";
 import { flagName, variableName } from "./flags.ts";
 import type { Flag, Flags, Values } from "./flags.ts";
 import { commandHelp, programHelp } from "./help.ts";
@@ -37,9 +37,11 @@ export function parseCommand<F extends Flags>(
   if (given.kind === "version") return given;
   if (given.kind === "problem") return failed(given.problem);
 
+  const silenced = silencedBy(given.texts, command.alternatives ?? []);
   const values: Record<string, unknown> = {};
   for (const [key, flag] of Object.entries(command.flags)) {
-    const value = readValue(key, flag, given.texts.get(key), environment[variableName(key)]);
+    const variable = silenced.has(key) ? undefined : environment[variableName(key)];
+    const value = readValue(key, flag, given.texts.get(key), variable);
     if (!value.ok) return failed(value.problem);
     values[key] = value.value;
   }
@@ -140,6 +142,22 @@ function readArguments(command: Command<Flags>, argv: readonly string[]): Given 
     i += taken.length;
   }
   return { kind: "flags", texts };
+}
+
+// Keys of the sides that arguments decided against.
+function silencedBy(
+  texts: ReadonlyMap<string, readonly string[]>,
+  alternatives: readonly Alternative[],
+): ReadonlySet<string> {
+  const silenced = new Set<string>();
+  for (const sides of alternatives) {
+    // A switch that is turned off decides nothing.
+    const isChosen = (side: readonly string[]): boolean =>
+      side.some((key) => texts.get(key)?.some((text) => text !== "false") ?? false);
+    if (!sides.some(isChosen)) continue;
+    for (const side of sides) if (!isChosen(side)) for (const key of side) silenced.add(key);
+  }
+  return silenced;
 }
 
 function readValue(

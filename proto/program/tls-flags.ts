@@ -27,6 +27,12 @@ export const clientTlsFlags = {
   insecure: boolean({ help: "Connect without TLS." }),
 } as const;
 
+/** For `alternatives` of a command with `serverTlsFlags`. */
+export const serverTlsAlternative = [["insecure"], ["tlsCert", "tlsKey", "tlsClientCa"]] as const;
+
+/** For `alternatives` of a command with `clientTlsFlags`. */
+export const clientTlsAlternative = [["insecure"], ["tlsCa", "tlsCert", "tlsKey", "tlsServerName"]] as const;
+
 export type ServerSecurity =
   | { readonly kind: "insecure" }
   | { readonly kind: "tls"; readonly certFile: string; readonly keyFile: string; readonly clientCaFile: string };
