@@ -11,7 +11,7 @@ import { encodedBackend, encodedName, encodedService, encodedUnknown } from "../
 import type { EncodedResource } from "../sync/described-resources.ts";
 import { readPart } from "../sync/received-resource.ts";
 import { Store } from "../sync/store.ts";
-import { AgentLab, PinnedDataplane, SteeredDataplane } from "./agent-lab.ts";
+import { AgentLab, PinnedDataplane, SteeredDataplane } from "./test-agents.ts";
 import type { AgentOptions } from "./agent.ts";
 import { messageBytesMax } from "./discovery-stream.ts";
 import { delta, fakeEpoch, snapshot, welcome } from "./fake-control-plane.ts";

@@ -1,4 +1,4 @@
-/** What the conversation with a control plane tells people and metrics. */
+/** What the conversation with a control plane tells people and metrics. Times are milliseconds, monotonic. */
 import { printCursor, printEpoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { Log } from "@weft/proto/program/log.ts";
@@ -16,10 +16,10 @@ export class SyncLog {
     this.#metrics = metrics;
   }
 
-  ended(end: { readonly cause: string; readonly message: string }): void {
+  ended(end: { readonly cause: string; readonly message: string }, nowMs: number): void {
     this.#metrics.streamsEnded.with(end.cause).inc();
     if (end.cause === "older-epoch") this.#metrics.epochsRefused.inc();
-    const leftOut = this.#seldom.due(end.cause, performance.now());
+    const leftOut = this.#seldom.due(end.cause, nowMs);
     if (leftOut === undefined) return;
     this.#log.warn(`${end.message} (this node keeps serving its last state and tries again)`, {
       cause: end.cause,
@@ -45,9 +45,9 @@ export class SyncLog {
     );
   }
 
-  digestDiffers(at: Revision): void {
+  digestDiffers(at: Revision, nowMs: number): void {
     this.#metrics.digestMismatches.inc();
-    const leftOut = this.#seldom.due("digest-mismatch", performance.now());
+    const leftOut = this.#seldom.due("digest-mismatch", nowMs);
     if (leftOut === undefined) return;
     this.#log.error("what this node holds is not what the control plane says: waiting for its repair", {
       revision: at,

@@ -310,7 +310,7 @@ export class SyncLoop {
     if (state.kind !== "following" || heartbeat.digest === undefined) return;
     const at = position(state.standing, state.session);
     if (BigInt(at) !== heartbeat.revision || heartbeat.digest === store.digest) return;
-    this.#log.digestDiffers(at);
+    this.#log.digestDiffers(at, performance.now());
   }
 
   // Only the newest ack waits, and only until the one before has left.
@@ -357,12 +357,12 @@ export class SyncLoop {
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.close();
-    this.#log.ended(effect);
+    this.#log.ended(effect, performance.now());
   }
 
   #ended(end: StreamEnd): void {
     this.#stream = undefined;
-    this.#log.ended(end);
+    this.#log.ended(end, performance.now());
     this.#dispatch({ kind: "ended" });
   }
 }
