@@ -68,6 +68,8 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
     if (frontend === undefined) return undefined;
     const element = frontendElement(frontend, frontendKey(frontend));
     if (descriptor === rejectDescriptor) return { index, element, descriptor, frontend: undefined, service: "" };
+    // We name every descriptor but the fixed ones: somebody else wrote this one.
+    if (frontend.servicePort === "") return undefined;
     if (!descriptors.has(descriptor)) {
       descriptors.set(descriptor, { index: descriptor, content: frontend, ...reader.pointers(descriptor) });
     }

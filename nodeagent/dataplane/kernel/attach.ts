@@ -1,7 +1,19 @@
 /** Links of the programs to the cgroup, pinned so that they outlive the agent. */
 import fs from "node:fs";
 import path from "node:path";
-import { closeFd, createLink, errnos, getPinned, KernelError, linkCgroupId, pin, updateLink } from "./libbpf.ts";
+import { fromErrno } from "@weft/proto/program/errno.ts";
+import { ProgramError } from "@weft/proto/program/errors.ts";
+import {
+  closeFd,
+  createLink,
+  detachLink,
+  errnos,
+  getPinned,
+  KernelError,
+  linkCgroupId,
+  pin,
+  updateLink,
+} from "./libbpf.ts";
 import type { LoadedObject } from "./libbpf.ts";
 import { linksFolder } from "./pin-folder.ts";
 
@@ -17,8 +29,21 @@ const hooks = [
   ["connect6", 11],
 ] as const;
 
-/** Replaces the programs of links that are pinned, in place; makes the others. */
+/** Replaces the programs of links that are pinned, in place; makes the others. @throws ProgramError with a remedy. */
 export function attachPrograms(object: LoadedObject, bpffs: string, cgroup: string): void {
+  try {
+    replaceOrCreate(object, bpffs, cgroup);
+  } catch (error) {
+    if (!(error instanceof KernelError)) throw fromErrno(error, `attach programs to ${cgroup}`);
+    throw new ProgramError("failed", `${error.message} (${cgroup})`, {
+      remedy:
+        "run as root, or with the capabilities BPF and NET_ADMIN; remove other programs of this cgroup (bpftool cgroup show)",
+      cause: error,
+    });
+  }
+}
+
+function replaceOrCreate(object: LoadedObject, bpffs: string, cgroup: string): void {
   const folder = path.join(bpffs, linksFolder);
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const cgroupId = fs.statSync(cgroup, { bigint: true }).ino;
@@ -46,6 +71,7 @@ function replaceProgram(at: string, program: number, cgroupId: bigint): boolean 
       updateLink(link, program);
       return true;
     }
+    detachLink(link);
   } catch (error) {
     if (!(error instanceof KernelError) || error.errno !== errnos.ENOLINK) throw error;
   } finally {

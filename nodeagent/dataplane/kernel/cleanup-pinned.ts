@@ -1,7 +1,9 @@
 /** Removes what an agent left: links first, so that packets go straight again, then maps. Safe to repeat at any point. */
 import fs from "node:fs";
 import path from "node:path";
+import { closeFd, detachLink, getPinned } from "./libbpf.ts";
 import { isOnBpffs, isOurs, linksFolder, lockPinFolder, removedPrefix } from "./pin-folder.ts";
+import { errnoOf } from "@weft/proto/program/errno.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 
 export interface CleanupOptions {
@@ -26,6 +28,7 @@ export function cleanupPinned({ bpffs, cgroup }: CleanupOptions): string[] {
       for (const name of [...folders.filter(isLinks), ...folders.filter((other) => !isLinks(other))]) {
         removed.push(...removeFolder(bpffs, name));
       }
+      if (removeIfEmpty(bpffs)) removed.push(bpffs);
     } finally {
       lock[Symbol.dispose]();
     }
@@ -45,6 +48,7 @@ export function removeFolder(bpffs: string, name: string): string[] {
     folder = renamed;
   }
   for (const pin of fs.readdirSync(folder)) {
+    if (name === linksFolder) detach(path.join(folder, pin));
     fs.unlinkSync(path.join(folder, pin));
     removed.push(path.join(bpffs, name, pin));
   }
@@ -53,7 +57,30 @@ export function removeFolder(bpffs: string, name: string): string[] {
   return removed;
 }
 
-function removeProbes(cgroup: string): string[] {
+function detach(at: string): void {
+  const link = getPinned(at);
+  if (link === undefined) return;
+  try {
+    detachLink(link);
+  } finally {
+    closeFd(link);
+  }
+}
+
+// A mount point, or what else somebody keeps there, stays.
+function removeIfEmpty(folder: string): boolean {
+  if (fs.readdirSync(folder).length > 0) return false;
+  try {
+    fs.rmdirSync(folder);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EBUSY") return false;
+    throw error;
+  }
+}
+
+/** Cgroups of probes whose agent was killed in the middle; one that is in use stays. */
+export function removeProbes(cgroup: string): string[] {
   const removed: string[] = [];
   for (const name of fs.readdirSync(cgroup)) {
     if (!/^weft-probe-\d+$/.test(name)) continue;

@@ -12,7 +12,7 @@ import type { Adopted, Dataplane, Limit, Round, RoundResult, ServicePlan } from 
 import { adoptMaps } from "./adopt.ts";
 import { attachPrograms, hasLinks } from "./attach.ts";
 import { findCgroup } from "./cgroup.ts";
-import { removeFolder } from "./cleanup-pinned.ts";
+import { removeFolder, removeProbes } from "./cleanup-pinned.ts";
 import { serviceOf } from "./descriptor-store.ts";
 import { readPinned, type PinnedState } from "./dump-pinned.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
@@ -132,10 +132,13 @@ export class KernelDataplane implements Dataplane {
   async [Symbol.asyncDispose](): Promise<void> {
     const opened = this.#opened;
     if (opened === undefined) return;
-    await opened.applier.settled();
     this.#opened = undefined;
-    opened.object[Symbol.dispose]();
-    opened.lock[Symbol.dispose]();
+    try {
+      await opened.applier.settled();
+    } finally {
+      opened.object[Symbol.dispose]();
+      opened.lock[Symbol.dispose]();
+    }
   }
 
   #use(): Opened {
@@ -147,6 +150,7 @@ export class KernelDataplane implements Dataplane {
     const { object, cgroup, probePort } = this.#use();
     attachPrograms(object, this.#bpffs, cgroup);
     this.#isAttachDue = false;
+    removeProbes(cgroup);
     probePrograms(cgroup, probePort);
     const current = new Set([servicesFolderName(this.#limits), flowsFolderName, linksFolder]);
     for (const name of fs.readdirSync(this.#bpffs)) {

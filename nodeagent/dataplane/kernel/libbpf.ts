@@ -68,6 +68,7 @@ function load() {
     mapSetMax: libbpf.func("int bpf_map__set_max_entries(void *, uint32_t)"),
     mapSetPin: libbpf.func("int bpf_map__set_pin_path(void *, const char *)"),
     linkCreate: libbpf.func("int bpf_link_create(int, int, int, const void *)"),
+    linkDetach: libbpf.func("int bpf_link_detach(int)"),
     linkUpdate: libbpf.func("int bpf_link_update(int, int, const void *)"),
     objPin: libbpf.func("int bpf_obj_pin(int, const char *)"),
     objGet: libbpf.func("int bpf_obj_get(const char *)"),
@@ -190,6 +191,11 @@ export function createLink(programFd: number, cgroupFd: number, attachType: numb
 
 export function updateLink(linkFd: number, programFd: number): void {
   check(calls().linkUpdate(linkFd, programFd, null), "replace the program of a link");
+}
+
+/** From now on no program of it starts. Removing its pin alone has that effect only some time later. */
+export function detachLink(linkFd: number): void {
+  check(calls().linkDetach(linkFd), "detach a link");
 }
 
 /** Id of the cgroup that a link is attached to; 0n if that is gone. */

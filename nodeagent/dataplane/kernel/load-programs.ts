@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { fromErrno } from "@weft/proto/program/errno.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { errnos, KernelError, libbpfMissing, loadObject, VerifierError } from "./libbpf.ts";
@@ -26,7 +27,7 @@ export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSize
   }
   const services = path.join(bpffs, servicesFolderName(limits));
   const flows = path.join(bpffs, flowsFolderName);
-  for (const folder of [services, flows]) fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const folder of [services, flows]) makeFolder(folder);
   const maps: Record<string, MapSettings> = {};
   for (const name of sizedMaps) maps[name] = { max: sizes[name], pin: path.join(services, name) };
   for (const name of fixedMaps) maps[name] = { pin: path.join(services, name) };
@@ -36,6 +37,14 @@ export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSize
   } catch (error) {
     if (error instanceof VerifierError && error.log !== "") log.debug("the verifier's log", { log: error.log });
     throw explain(error, services);
+  }
+}
+
+function makeFolder(folder: string): void {
+  try {
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw fromErrno(error, `make the folder ${folder}`);
   }
 }
 

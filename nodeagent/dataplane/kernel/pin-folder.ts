@@ -1,6 +1,7 @@
 /** Where pins lie under --bpffs, and the folder's own conditions: on a bpf file system, one agent at a time. */
 import fs from "node:fs";
 import path from "node:path";
+import { fromErrno } from "@weft/proto/program/errno.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import { closeFd, tryLock } from "./libbpf.ts";
 import { flowLayoutVersion, serviceLayoutVersion } from "./layout.ts";
@@ -43,7 +44,11 @@ export function preparePinFolder(bpffs: string): void {
       remedy: `mount one: mount -t bpf bpf /sys/fs/bpf, and name a folder below it`,
     });
   }
-  fs.mkdirSync(bpffs, { recursive: true, mode: 0o700 });
+  try {
+    fs.mkdirSync(bpffs, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw fromErrno(error, `make --bpffs ${bpffs}`);
+  }
 }
 
 export function isOnBpffs(folder: string): boolean {
@@ -52,7 +57,7 @@ export function isOnBpffs(folder: string): boolean {
 
 /** Holds the folder until disposed or the process ends. @throws ProgramError naming the process that holds it. */
 export function lockPinFolder(bpffs: string): Disposable {
-  const fd = fs.openSync(bpffs, "r");
+  const fd = openFolder(bpffs);
   if (!tryLock(fd)) {
     const pid = lockHolder(fs.fstatSync(fd, { bigint: true }));
     closeFd(fd);
@@ -65,6 +70,14 @@ export function lockPinFolder(bpffs: string): Disposable {
     );
   }
   return { [Symbol.dispose]: () => fs.closeSync(fd) };
+}
+
+function openFolder(bpffs: string): number {
+  try {
+    return fs.openSync(bpffs, "r");
+  } catch (error) {
+    throw fromErrno(error, `open --bpffs ${bpffs}`);
+  }
 }
 
 // /proc/locks: "1: FLOCK  ADVISORY  WRITE 4242 00:1f:2 0 EOF", device in hex and inode.

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { ProgramError } from "@weft/proto/program/errors.ts";
-import { connectUdp, type InetAddress } from "./libbpf.ts";
+import { connectUdp, errnos, KernelError } from "./libbpf.ts";
 
 /** As in bpf/lookup.h: 192.0.2.77:1/UDP. */
 const probeAddress = Uint8Array.of(192, 0, 2, 77);
@@ -26,24 +26,34 @@ export function probePrograms(cgroup: string, expectedPort: number): void {
         cause: error,
       },
     );
-  let peer: InetAddress;
+  let seen: string;
   try {
     fs.mkdirSync(child);
     fs.writeFileSync(path.join(child, "cgroup.procs"), `${process.pid}`);
-    ({ peer } = connectUdp(probeAddress, probeFrontendPort));
+    seen = connectProbe();
   } catch (error) {
-    throw doing("connect from inside the cgroup", error);
+    throw doing("move into a child of the cgroup and connect", error);
   } finally {
     if (fs.existsSync(child)) {
       fs.writeFileSync(path.join(home, "cgroup.procs"), `${process.pid}`);
       fs.rmdirSync(child);
     }
   }
-  const seen = `${peer.address.join(".")}:${peer.port}`;
   if (seen === `${loopback}:${expectedPort}`) return;
   throw new ProgramError("failed", `the programs do not see connections made in ${cgroup}: the probe went to ${seen}`, {
     remedy: "another program on this cgroup may overrule them; in a container mount the host's /sys/fs/cgroup",
   });
+}
+
+// Where it came out. Not rewritten, it may have no route.
+function connectProbe(): string {
+  try {
+    const { peer } = connectUdp(probeAddress, probeFrontendPort);
+    return `${peer.address.join(".")}:${peer.port}`;
+  } catch (error) {
+    if (error instanceof KernelError && error.errno === errnos.ENETUNREACH) return "nowhere (no route)";
+    throw error;
+  }
 }
 
 // /proc/self/cgroup has "0::/path", relative to the root of the hierarchy as this process sees it.
