@@ -63,6 +63,6 @@ export function mergeFailures({ notices, dataplane, activation, held }: FailureS
 function heldReason({ services, ofServices }: Removal): string {
   return (
     `the control plane would remove ${services} of the ${ofServices} services on this node: the last state stays until that is ` +
-    "confirmed; look at its source, or confirm with weft confirm-removal"
+    "confirmed; look at its source, or start this agent with --mass-removal-threshold 0"
   );
 }
