@@ -45,12 +45,14 @@ export function printIdentity(of: Identity): string {
   }
 }
 
-// Entries are separated by ", "; Node prints a value that holds a comma or a quote as a JSON string.
+// Entries are separated by ", "; Node prints a value that holds a comma or a quote as a JSON string. Read from the start, entry by
+// entry: a quoted DNS name may hold what looks like a URI. What does not parse ends the reading.
 function urisOf(subjectAltName: string): string[] {
   const uris: string[] = [];
-  for (const match of subjectAltName.matchAll(/(?:^|, )URI:("(?:[^"\\]|\\.)*"|[^,]*)/g)) {
-    const value = match[1] ?? "";
-    uris.push(value.startsWith('"') ? unquote(value) : value);
+  const entry = /([^:,"]+):("(?:[^"\\]|\\.)*"|[^,"]*)(?:, |$)/y;
+  for (let match = entry.exec(subjectAltName); match !== null; match = entry.exec(subjectAltName)) {
+    const [, type, value = ""] = match;
+    if (type === "URI") uris.push(value.startsWith('"') ? unquote(value) : value);
   }
   return uris;
 }

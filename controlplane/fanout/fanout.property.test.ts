@@ -9,6 +9,8 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { epoch, nextRevision, printCursor, revision } from "@weft/proto/cursor.ts";
 import { Digest } from "@weft/proto/digest.ts";
 import {
+  AckSchema,
+  HelloSchema,
   NodeViewSchema,
   SyncRequestSchema,
   SyncResponseSchema,
@@ -41,6 +43,8 @@ type Action =
     }
   | { readonly do: "connect" | "lose" | "deliver" | "read" | "follow"; readonly agent: number }
   | { readonly do: "restart"; readonly laterMs: number }
+  /** An agent of another control plane shows up with a later epoch, and leaves. */
+  | { readonly do: "stray" }
   | { readonly do: "pass"; readonly ms: number };
 
 const agent = fc.integer({ min: 0, max: agentsMax - 1 });
@@ -61,6 +65,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
       agent,
     }),
   },
+  { weight: 1, arbitrary: fc.constant({ do: "stray" } as const) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("follow" as const), agent }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("lose" as const), agent }) },
   // Earlier: the clock went back, and agents hold a later epoch than the new control plane.
@@ -71,6 +76,9 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(100, 11_000) }) },
 );
 
+/** Ends that an honest agent must never see. */
+let unexpected: Refusal[] = [];
+
 /** A connection: writes wait until they are delivered, what was delivered waits until the agent reads it. */
 class Wire implements StreamPort {
   readonly peer = "192.0.2.1:1";
@@ -78,7 +86,6 @@ class Wire implements StreamPort {
   input: StreamInput | undefined;
   outstanding: { readonly bytes: Uint8Array; readonly written: () => void } | undefined;
   readonly unread: Uint8Array[] = [];
-  refusal: Refusal | undefined;
   isCut = false;
 
   write(bytes: Uint8Array, written: () => void): void {
@@ -91,7 +98,7 @@ class Wire implements StreamPort {
   }
 
   end(refusal: Refusal): void {
-    this.refusal = refusal;
+    if (!["silent", "stalled", "replaced"].includes(refusal.reason)) unexpected.push(refusal);
     this.cut("closed");
   }
 
@@ -133,15 +140,14 @@ class Agent {
     wire.input = world.fanout.open(wire);
     this.wire = wire;
     const { cursor, digest } = this.held;
-    const value = {
+    const value = create(HelloSchema, {
       node: this.node,
       instance: 1n,
       protocol: 1,
       digest,
       ...(cursor && { cursor: cursorMessage(cursor) }),
-    };
-    wire.input.receive(create(SyncRequestSchema, { message: { case: "hello", value: value as never } }));
-    if (wire.refusal !== undefined) throw new Error(wire.refusal.message);
+    });
+    wire.input.receive(create(SyncRequestSchema, { message: { case: "hello", value } }));
   }
 
   read(world: World): boolean {
@@ -165,12 +171,12 @@ class Agent {
     if (response.welcome !== undefined) this.#welcomes++;
     const isRenamed = response.welcome !== undefined && this.#welcomes > 1;
     if (!isActive && !isRenamed && response.heartbeat === undefined) return;
-    const value = {
-      revision: isRenamed ? 0n : BigInt(this.held.cursor?.revision ?? 0),
+    const value = create(AckSchema, {
+      revision: BigInt(this.held.position),
       digest: this.held.digest,
       heartbeat: response.heartbeat?.sequence ?? 0n,
-    };
-    this.wire?.input?.receive(create(SyncRequestSchema, { message: { case: "ack", value: value as never } }));
+    });
+    this.wire?.input?.receive(create(SyncRequestSchema, { message: { case: "ack", value } }));
   }
 }
 
@@ -208,6 +214,16 @@ class World {
     this.catalog.apply(drafted);
     this.#note();
     this.fanout.broadcast();
+  }
+
+  stray(): void {
+    const wire = new Wire();
+    wire.input = this.fanout.open(wire);
+    const { createdMs, random } = this.catalog.epoch;
+    const cursor = cursorMessage({ epoch: epoch(createdMs + 10, random + 1_000), revision: revision(5) });
+    const value = create(HelloSchema, { node: "stray", instance: 1n, protocol: 1, cursor });
+    wire.input.receive(create(SyncRequestSchema, { message: { case: "hello", value } }));
+    wire.cut("closed");
   }
 
   /** Connects these agents, delivers and reads until nothing moves. */
@@ -283,6 +299,9 @@ async function perform(world: World, one: Action): Promise<void> {
     case "follow":
       await world.settle(world.agents.slice(one.agent, one.agent + 1));
       break;
+    case "stray":
+      world.stray();
+      break;
     case "restart":
       world.restart(one.laterMs);
       break;
@@ -298,6 +317,7 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
   const seen = { snapshots: 0, renamed: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 80, size: "max" }), async (actions) => {
+      unexpected = [];
       const world = new World();
       for (const one of actions) await perform(world, one);
       world.commit([madeService("sentinel"), madeBackend("sentinel", 1)]);
@@ -312,6 +332,7 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
         seen.snapshots += held.snapshots;
       }
       seen.renamed += world.fleet.epochs.length;
+      assert.deepEqual(unexpected, []);
       assert.deepEqual(world.fanout.sizes, {
         streams: agentsMax,
         agents: agentsMax,

@@ -265,6 +265,8 @@ export class Fanout {
     });
     renamed(epoch);
     fleet.epochStarted(epoch);
+    // Agents that answer the new name may hold more than a cut made before.
+    this.#transfers.forgetSnapshot();
     this.#dispatchToAll({ kind: "renamed" });
   }
 

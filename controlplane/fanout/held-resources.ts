@@ -26,6 +26,11 @@ export class HeldResources {
     return digest.root;
   }
 
+  /** What an ack names: the revision held of the epoch of this stream, else 0. */
+  get position(): number {
+    return this.cursor !== undefined && this.#isCurrent(this.cursor) ? this.cursor.revision : 0;
+  }
+
   /** A new stream: half of a delta is worth nothing. */
   reconnected(): void {
     this.#parts = [];

@@ -1,5 +1,6 @@
 /** What a stream writes next: the most urgent thing that its state and the head call for, if it can be written at all. */
 import { revisionZero } from "@weft/proto/cursor.ts";
+import type { Revision } from "@weft/proto/cursor.ts";
 import { encodeSmallResponse } from "./responses.ts";
 import type { Effect, OpenStream, Progress, Step, World } from "./stream-state.ts";
 
@@ -51,37 +52,47 @@ function smallResponse(
   world: World,
   nowMs: number,
 ): { readonly state: OpenStream; readonly bytes: Uint8Array } | undefined {
-  const isMidTransfer = state.progress.kind === "transferring" && state.progress.next > 0;
+  const { progress } = state;
+  const isMidTransfer = progress.kind === "transferring" && progress.next > 0;
   const isWelcomeNow = state.owesWelcome !== undefined && !isMidTransfer;
   const isAgain = isWelcomeNow && state.owesWelcome === "again";
   const isViewNow = state.owesView && world.isSynced && !isMidTransfer;
-  const isAtHead =
-    world.isSynced && state.progress.kind === "following" && state.progress.cursor === world.head && !isAgain;
-  const isSyncedNow = state.owesSynced && isAtHead;
-  if (!isWelcomeNow && !isViewNow && !isSyncedNow && !state.owesHeartbeat) return undefined;
-  // A digest is compared at one revision: only a stream whose sent cursor is the head gets it. After a Welcome there is no cursor yet.
-  const isComparable = isAtHead && state.owesWelcome === undefined;
+  const synced = isAgain ? undefined : syncedNow(state, world);
+  // The second Welcome comes with a heartbeat: its answer tells the acks after it from those before.
+  const isHeartbeatNow = state.owesHeartbeat || isAgain;
+  if (!isWelcomeNow && !isViewNow && synced === undefined && !isHeartbeatNow) return undefined;
+  const isAtHead = progress.kind === "following" && progress.cursor === world.head;
+  // A digest is compared at one revision, and before Synced or a delta the agent has none of this epoch.
+  const isComparable = isAtHead && state.owesWelcome === undefined && state.owesSynced !== "at-cursor";
   const sequence = state.heartbeat.sequence + 1;
   const bytes = encodeSmallResponse({
     welcome: isWelcomeNow ? world : undefined,
     nodeView: isViewNow ? world.nodeView(state.node) : undefined,
-    synced: isSyncedNow ? world.head : undefined,
-    heartbeat: state.owesHeartbeat
+    synced,
+    heartbeat: isHeartbeatNow
       ? { sequence, revision: world.head, digest: isComparable ? world.root : undefined, isSynced: world.isSynced }
       : undefined,
   });
-  const isComparing = isAgain && state.progress.kind === "following";
+  const isComparing = isAgain && progress.kind === "following";
   return {
     bytes,
     state: {
       ...state,
       ...(isComparing && { progress: { kind: "comparing", sinceMs: nowMs } as const }),
-      ...(isAgain && { sent: revisionZero, reported: revisionZero }),
+      ...(isAgain && { sent: revisionZero, reported: revisionZero, unansweredWelcome: sequence }),
+      welcomed: isWelcomeNow ? world.epoch : state.welcomed,
       owesWelcome: isWelcomeNow ? undefined : state.owesWelcome,
       owesView: state.owesView && !isViewNow,
-      owesSynced: isAgain || (state.owesSynced && !isSyncedNow),
+      owesSynced: isAgain ? "at-head" : synced === undefined ? state.owesSynced : undefined,
       owesHeartbeat: false,
-      heartbeat: state.owesHeartbeat ? { sequence, atMs: nowMs } : state.heartbeat,
+      heartbeat: isHeartbeatNow ? { sequence, atMs: nowMs } : state.heartbeat,
     },
   };
+}
+
+// The revision to name in Synced, if it is owed and the agent has reached it.
+function syncedNow(state: OpenStream, world: World): Revision | undefined {
+  const { progress, owesSynced } = state;
+  if (progress.kind !== "following" || owesSynced === undefined || !world.isSynced) return undefined;
+  return owesSynced === "at-cursor" || progress.cursor === world.head ? progress.cursor : undefined;
 }

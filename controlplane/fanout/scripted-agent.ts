@@ -138,7 +138,7 @@ export class ScriptedAgent {
     const isRenamed = response.welcome !== undefined && this.arrivals.length > 1;
     if (!isActive && response.heartbeat === undefined && !isRenamed) return;
     this.ack({
-      revision: isRenamed ? 0 : (this.held.cursor?.revision ?? 0),
+      revision: this.held.position,
       digest: this.held.digest,
       heartbeat: response.heartbeat?.sequence ?? 0n,
     });

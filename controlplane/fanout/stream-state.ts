@@ -57,13 +57,18 @@ export interface OpenStream {
   /** The newest revision that was handed to the socket and reported. */
   readonly reported: Revision;
   readonly writing: { readonly sinceMs: number } | undefined;
+  /** The epoch of the last Welcome that was written. */
+  readonly welcomed: Epoch | undefined;
   readonly owesWelcome: "first" | "again" | undefined;
   readonly owesView: boolean;
-  readonly owesSynced: boolean;
+  /** "at-head": once the cursor is the head. "at-cursor": before anything else, since that gives the agent its cursor. */
+  readonly owesSynced: "at-head" | "at-cursor" | undefined;
   readonly owesHeartbeat: boolean;
   readonly nextHeartbeatMs: number;
   /** Sequence of the last heartbeat written, and when. */
   readonly heartbeat: { readonly sequence: number; readonly atMs: number };
+  /** The heartbeat that went out with a second Welcome: until it is answered, acks are of the epoch before. */
+  readonly unansweredWelcome: number | undefined;
   readonly heardMs: number;
 }
 

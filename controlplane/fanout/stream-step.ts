@@ -73,12 +73,14 @@ function open(introduction: Introduction, sentBefore: Revision, world: World, no
     sent: held > sentBefore ? held : sentBefore,
     reported: held,
     writing: undefined,
+    welcomed: undefined,
     owesWelcome: "first",
     owesView: true,
-    owesSynced: true,
+    owesSynced: "at-head",
     owesHeartbeat: false,
     nextHeartbeatMs: nowMs + Math.min(world.limits.firstHeartbeatMs, world.limits.heartbeatMs),
     heartbeat: { sequence: 0, atMs: nowMs },
+    unansweredWelcome: undefined,
     heardMs: nowMs,
   };
   return pump(world.isSynced ? start(state, world) : { state, effects: nothing }, world, nowMs);
@@ -126,6 +128,8 @@ function stepOpen(state: OpenStream, event: StreamEvent, world: World, nowMs: nu
         nowMs,
       );
     case "renamed":
+      // One that came after the renaming has the new name already.
+      if (state.welcomed !== undefined && isSameEpoch(state.welcomed, world.epoch)) return { state, effects: nothing };
       return pump({ state: { ...state, owesWelcome: state.owesWelcome ?? "again" }, effects: nothing }, world, nowMs);
     case "view-changed":
       return pump({ state: { ...state, owesView: true }, effects: nothing }, world, nowMs);
@@ -153,17 +157,20 @@ function stepAck(state: OpenStream, ack: Ack, world: World, nowMs: number): Step
     );
   }
   // Until the agent has answered the second Welcome its acks are of the epoch before: a sign of life, no more.
-  const isOfEpochBefore = state.owesWelcome === "again" || (state.progress.kind === "comparing" && ack.revision !== 0n);
-  if (isOfEpochBefore) return { state, effects: nothing };
-  if (state.progress.kind === "comparing") {
-    const compared = pump(follow(state, ack.digest === world.root, world), world, nowMs);
-    return { state: compared.state, effects: [{ kind: "acked", ack, roundTripMs: undefined }, ...compared.effects] };
+  if (state.owesWelcome === "again") return { state, effects: nothing };
+  if (state.unansweredWelcome !== undefined) {
+    if (ack.heartbeat < BigInt(state.unansweredWelcome)) return { state, effects: nothing };
+    return stepAck({ ...state, unansweredWelcome: undefined }, ack, world, nowMs);
   }
   if (ack.revision > BigInt(state.sent)) {
     return end(
       refuse("ack-of-future", "INVALID_ARGUMENT", `${node} acks revision ${ack.revision}, sent was ${state.sent}`),
       state,
     );
+  }
+  if (state.progress.kind === "comparing") {
+    const compared = pump(follow(state, ack.digest === world.root, world), world, nowMs);
+    return { state: compared.state, effects: [{ kind: "acked", ack, roundTripMs: undefined }, ...compared.effects] };
   }
   const isAnswer = ack.heartbeat !== 0n && ack.heartbeat === BigInt(state.heartbeat.sequence);
   const acked: Effect = { kind: "acked", ack, roundTripMs: isAnswer ? nowMs - state.heartbeat.atMs : undefined };
@@ -178,7 +185,8 @@ function stepWritten(state: OpenStream, world: World, nowMs: number): Step {
   // The first commit passes over a stream whose Welcome or view is still being written.
   if (progress.kind === "waiting" && world.isSynced) return pump(start(state, world), world, nowMs);
   if (progress.kind !== "following") return pump({ state, effects: nothing }, world, nowMs);
-  const isNews = progress.cursor > state.reported;
+  // What was written before the second Welcome is of the epoch before.
+  const isNews = progress.cursor > state.reported && state.owesWelcome !== "again";
   if (!isNews && !state.hasTurn) return pump({ state, effects: nothing }, world, nowMs);
   const effects: Effect[] = [];
   if (isNews) effects.push({ kind: "sent", revision: progress.cursor });
@@ -224,7 +232,7 @@ function follow(state: OpenStream, isEqual: boolean, world: World): Step {
   if (!isEqual) return { state: { ...state, progress: { kind: "queued" } }, effects: [{ kind: "request-snapshot" }] };
   const sent = world.head > state.sent ? world.head : state.sent;
   return {
-    state: { ...state, progress: { kind: "following", cursor: world.head }, owesSynced: true, sent },
+    state: { ...state, progress: { kind: "following", cursor: world.head }, owesSynced: "at-cursor", sent },
     effects: nothing,
   };
 }

@@ -1,0 +1,316 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { epoch, revision } from "@weft/proto/cursor.ts";
+import type { Revision } from "@weft/proto/cursor.ts";
+import { AckSchema, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { madeService } from "../catalog/made-resources.ts";
+import { refuse } from "./refusal.ts";
+import { streamLimits } from "./stream-limits.ts";
+import { greetingStream } from "./stream-state.ts";
+import type { OpenStream, Progress, StreamEvent, StreamState, World } from "./stream-state.ts";
+import { step } from "./stream-step.ts";
+import { Transfer } from "./transfer.ts";
+
+const nowMs = 1_000_000;
+const [two, three] = [revision(2), revision(3)];
+const transferOf = (to: Revision): Transfer =>
+  Transfer.snapshot(
+    to,
+    ["a", "b", "c", "d"].map((name) => madeService(name)),
+    true,
+    120,
+  );
+
+/** Revision 3 of a synced source. */
+const world: World = {
+  epoch: epoch(5, 5),
+  head: three,
+  root: 7n,
+  isSynced: true,
+  historyKind: "memory",
+  version: "0",
+  limits: streamLimits,
+  delta: (from) =>
+    Transfer.delta({ kind: "operations", from, to: three, puts: [madeService("a")], removed: [] }, 1_000),
+  snapshot: () => transferOf(three),
+  nodeView: () => create(NodeViewSchema),
+};
+
+function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
+  return {
+    phase: "open",
+    node: "n1",
+    progress,
+    hasTurn: progress.kind === "transferring",
+    sent: three,
+    reported: three,
+    writing: undefined,
+    welcomed: world.epoch,
+    owesWelcome: undefined,
+    owesView: false,
+    owesSynced: undefined,
+    owesHeartbeat: false,
+    nextHeartbeatMs: nowMs + 1,
+    heartbeat: { sequence: 4, atMs: nowMs - 5 },
+    unansweredWelcome: progress.kind === "comparing" ? 4 : undefined,
+    heardMs: nowMs - 1,
+    ...more,
+  };
+}
+
+const states = {
+  greeting: greetingStream(nowMs - 1),
+  waiting: open({ kind: "waiting", cursor: { epoch: world.epoch, revision: two }, digest: 0n }),
+  comparing: open({ kind: "comparing", sinceMs: nowMs - 1 }),
+  queued: open({ kind: "queued" }),
+  transferring: open({ kind: "transferring", transfer: transferOf(three), next: 1 }),
+  behind: open({ kind: "following", cursor: two }),
+  writing: open({ kind: "following", cursor: three }, { writing: { sinceMs: nowMs - 1 }, reported: two }),
+  atHead: open({ kind: "following", cursor: three }),
+  ended: { phase: "ended" },
+} satisfies Record<string, StreamState>;
+
+const introduction = {
+  node: "n1",
+  instance: 1n,
+  cursor: undefined,
+  digest: 1n,
+  addresses: [],
+  nodePortAddresses: [],
+  versions: undefined,
+};
+const events = {
+  hello: { kind: "hello", introduction, sentBefore: revision(0) },
+  ack: { kind: "ack", ack: create(AckSchema, { revision: 3n, heartbeat: 4n }) },
+  ackOfFuture: { kind: "ack", ack: create(AckSchema, { revision: 4n }) },
+  ackWithDigest: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 7n, heartbeat: 4n }) },
+  digests: { kind: "digests" },
+  unknown: { kind: "unknown" },
+  refused: { kind: "refused", refusal: refuse("malformed", "INVALID_ARGUMENT", "no message") },
+  written: { kind: "written" },
+  published: { kind: "published" },
+  granted: { kind: "granted" },
+  viewChanged: { kind: "view-changed" },
+  tick: { kind: "tick", isLate: false },
+  leave: { kind: "leave", reason: "draining", message: "bye", retryAfterMs: 0 },
+  closed: { kind: "closed" },
+} satisfies Record<string, StreamEvent>;
+
+// What comes of it: the progress (or phase) that follows, then the effects.
+const ended = "ended: end";
+const expected: Record<keyof typeof states, Record<keyof typeof events, string>> = {
+  greeting: {
+    hello: "queued: request-snapshot write",
+    ack: ended,
+    ackOfFuture: ended,
+    ackWithDigest: ended,
+    digests: ended,
+    unknown: "greeting",
+    refused: ended,
+    written: "greeting",
+    published: "greeting",
+    granted: "greeting",
+    viewChanged: "greeting",
+    tick: "greeting",
+    leave: ended,
+    closed: "ended",
+  },
+  waiting: {
+    hello: ended,
+    ack: "waiting: acked",
+    ackOfFuture: ended,
+    ackWithDigest: "waiting: acked",
+    digests: ended,
+    unknown: "waiting",
+    refused: ended,
+    written: "following 3: write",
+    published: "following 3: write",
+    granted: "waiting: release-snapshot",
+    viewChanged: "waiting: write",
+    tick: "waiting",
+    leave: "ended: write end",
+    closed: "ended",
+  },
+  comparing: {
+    hello: ended,
+    ack: "queued: acked request-snapshot",
+    ackOfFuture: "comparing",
+    ackWithDigest: "following 3: acked write",
+    digests: ended,
+    unknown: "comparing",
+    refused: ended,
+    written: "comparing",
+    published: "comparing",
+    granted: "comparing: release-snapshot",
+    viewChanged: "comparing: write",
+    tick: "comparing",
+    leave: "ended: write end",
+    closed: "ended",
+  },
+  queued: {
+    hello: "ended: release-snapshot end",
+    ack: "queued: acked",
+    ackOfFuture: "ended: release-snapshot end",
+    ackWithDigest: "queued: acked",
+    digests: "ended: release-snapshot end",
+    unknown: "queued",
+    refused: "ended: release-snapshot end",
+    written: "queued",
+    published: "queued",
+    granted: "transferring 1: write",
+    viewChanged: "queued: write",
+    tick: "queued",
+    leave: "ended: release-snapshot write end",
+    closed: "ended: release-snapshot",
+  },
+  transferring: {
+    hello: "ended: release-snapshot end",
+    ack: "transferring 1: acked",
+    ackOfFuture: "ended: release-snapshot end",
+    ackWithDigest: "transferring 1: acked",
+    digests: "ended: release-snapshot end",
+    unknown: "transferring 1",
+    refused: "ended: release-snapshot end",
+    written: "transferring 2: write",
+    published: "transferring 2: write",
+    granted: "transferring 1: release-snapshot",
+    viewChanged: "transferring 2: write",
+    tick: "transferring 1",
+    leave: "ended: release-snapshot write end",
+    closed: "ended: release-snapshot",
+  },
+  behind: {
+    hello: ended,
+    ack: "following 2: acked",
+    ackOfFuture: ended,
+    ackWithDigest: "following 2: acked",
+    digests: ended,
+    unknown: "following 2",
+    refused: ended,
+    written: "following 3: write",
+    published: "following 3: write",
+    granted: "following 2: release-snapshot",
+    viewChanged: "following 2: write",
+    tick: "following 2",
+    leave: "ended: write end",
+    closed: "ended",
+  },
+  writing: {
+    hello: ended,
+    ack: "following 3: sent acked",
+    ackOfFuture: ended,
+    ackWithDigest: "following 3: acked",
+    digests: ended,
+    unknown: "following 3",
+    refused: ended,
+    written: "following 3: sent",
+    published: "following 3",
+    granted: "following 3: release-snapshot",
+    viewChanged: "following 3",
+    tick: "following 3",
+    leave: "ended: write end",
+    closed: "ended",
+  },
+  atHead: {
+    hello: ended,
+    ack: "following 3: acked",
+    ackOfFuture: ended,
+    ackWithDigest: "following 3: acked",
+    digests: ended,
+    unknown: "following 3",
+    refused: ended,
+    written: "following 3",
+    published: "following 3",
+    granted: "following 3: release-snapshot",
+    viewChanged: "following 3: write",
+    tick: "following 3",
+    leave: "ended: write end",
+    closed: "ended",
+  },
+  ended: {
+    hello: "ended",
+    ack: "ended",
+    ackOfFuture: "ended",
+    ackWithDigest: "ended",
+    digests: "ended",
+    unknown: "ended",
+    refused: "ended",
+    written: "ended",
+    published: "ended",
+    granted: "ended",
+    viewChanged: "ended",
+    tick: "ended",
+    leave: "ended",
+    closed: "ended",
+  },
+};
+
+function print(state: StreamState): string {
+  if (state.phase !== "open") return state.phase;
+  const { progress } = state;
+  if (progress.kind === "following") return `following ${progress.cursor}`;
+  return progress.kind === "transferring" ? `transferring ${progress.next}` : progress.kind;
+}
+
+const keysOf = <T extends object>(of: T): (keyof T)[] => Object.keys(of) as (keyof T)[];
+
+describe("every event in every state", () => {
+  for (const from of keysOf(expected)) {
+    for (const event of keysOf(expected[from])) {
+      test(`${from}, ${event}`, () => {
+        const { state, effects } = step(states[from], events[event], world, nowMs);
+        const what = effects.map(({ kind }) => kind).join(" ");
+        assert.equal(what === "" ? print(state) : `${print(state)}: ${what}`, expected[from][event]);
+        const hasWritten = effects.some(({ kind }) => kind === "write");
+        if (hasWritten && state.phase === "open") assert.deepEqual(state.writing, { sinceMs: nowMs });
+      });
+    }
+  }
+});
+
+describe("time", () => {
+  const later = (ms: number, from: StreamState, isLate = false) =>
+    step(from, { kind: "tick", isLate }, world, nowMs + ms);
+
+  test("a heartbeat is due at its interval, with the digest only at the head", () => {
+    for (const from of [states.atHead, states.behind]) {
+      const { state, effects } = later(1, from);
+      assert.deepEqual(
+        effects.map(({ kind }) => kind),
+        ["write"],
+      );
+      assert.equal((state as OpenStream).heartbeat.sequence, 5);
+    }
+    const [atHead, behind] = [states.atHead, states.behind].map((from) => later(1, from).effects[0]);
+    assert.ok(atHead?.kind === "write" && behind?.kind === "write");
+    assert.equal(atHead.bytes.length - behind.bytes.length, 9);
+  });
+
+  const ends: readonly [name: string, from: StreamState, ms: number, reason: string | undefined][] = [
+    ["no Hello", states.greeting, streamLimits.helloMs, "hello-late"],
+    ["silence", states.atHead, 3 * streamLimits.heartbeatMs, "silent"],
+    ["a write that is stuck", states.writing, streamLimits.stalledMs, "stalled"],
+  ];
+  for (const [name, from, ms, reason] of ends) {
+    test(`${name} ends the stream, but not if this program slept`, () => {
+      const isEnd = (one: { readonly kind: string }): boolean => one.kind === "end";
+      const [end] = later(ms, from).effects.filter(isEnd);
+      assert.equal(end?.kind === "end" ? end.refusal.reason : undefined, reason);
+      assert.equal(later(ms, from, true).effects.some(isEnd), false);
+      assert.equal(later(ms - 2, from).effects.some(isEnd), false);
+    });
+  }
+
+  test("an agent that never answers a second Welcome gets a snapshot", () => {
+    const from = { ...states.comparing, heardMs: nowMs + 30_000 };
+    const { state } = later(30_001, from);
+    assert.equal(print(state), "queued");
+  });
+
+  test("a round trip is measured by the answer to the last heartbeat", () => {
+    const [effect] = step(states.atHead, events.ack, world, nowMs).effects;
+    assert.ok(effect?.kind === "acked");
+    assert.equal(effect.roundTripMs, 5);
+  });
+});
