@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
-import { AckSchema, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { AckSchema, NodeViewSchema, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { madeService } from "../catalog/made-resources.ts";
 import { refuse } from "./refusal.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { greetingStream } from "./stream-state.ts";
-import type { OpenStream, Progress, StreamEvent, StreamState, World } from "./stream-state.ts";
+import type { Effect, OpenStream, Progress, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { step } from "./stream-step.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -268,6 +269,19 @@ describe("every event in every state", () => {
     }
   }
 });
+
+test("Synced that gives an agent its cursor goes before a delta from there", () => {
+  const owing = { ...states.behind, owesSynced: "at-cursor" } as const;
+  const first = step(owing, events.published, world, nowMs);
+  assert.deepEqual(decode(first.effects[0]).synced?.revision, 2n);
+  const second = step(first.state, events.written, world, nowMs);
+  assert.deepEqual(decode(second.effects[0]).delta?.from, 2n);
+});
+
+function decode(effect: Effect | undefined): SyncResponse {
+  assert.ok(effect?.kind === "write");
+  return fromBinary(SyncResponseSchema, effect.bytes);
+}
 
 describe("time", () => {
   const later = (ms: number, from: StreamState, isLate = false) =>
