@@ -10,6 +10,7 @@ import type { Catalog } from "../catalog/catalog.ts";
 import type { FleetObserver } from "../fleet/fleet-observer.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
 import { admit } from "./admission.ts";
+import { catalogWorld } from "./catalog-world.ts";
 import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
 import type { FanoutLimits } from "./fanout-limits.ts";
@@ -76,7 +77,7 @@ export class Fanout {
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits);
     this.#turns = new SnapshotTurns(options.fanoutLimits.snapshotsMax);
-    this.#world = worldOf(options, this.#transfers);
+    this.#world = catalogWorld(options, this.#transfers);
   }
 
   /** Streams, for metrics. */
@@ -369,32 +370,6 @@ export class Fanout {
   #nowUs(): number {
     return Math.round(this.#options.now() * 1_000);
   }
-}
-
-// Reads the catalog at each use: one object serves every step.
-function worldOf(options: FanoutOptions, transfers: Transfers): World {
-  const { catalog, historyKind, version, streamLimits: limits, nodeView } = options;
-  return {
-    get epoch() {
-      return catalog.epoch;
-    },
-    get head() {
-      return catalog.head;
-    },
-    get root() {
-      return catalog.root;
-    },
-    // The first commit is made when the source is synced, even if it is empty.
-    get isSynced() {
-      return catalog.head !== revisionZero;
-    },
-    historyKind,
-    version,
-    limits,
-    delta: (from) => transfers.delta(from),
-    snapshot: (nowMs) => transfers.snapshot(nowMs),
-    nodeView,
-  };
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

@@ -1112,9 +1112,9 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  *
  * Cursors:
  * - Within a stream revisions are bare numbers of the epoch in the last `Welcome`.
- * - A second `Welcome` on a stream names a new epoch of the same content: the agent MUST keep its resources and MUST answer
- *   with an `Ack` of revision 0 that carries its digest. The control plane then answers with `Synced` if that digest is the
- *   head's, else with a digest query or a snapshot.
+ * - A second `Welcome` on a stream names a new epoch of the same content and comes with a `Heartbeat`: the agent MUST keep its
+ *   resources and MUST answer that heartbeat with an `Ack` of revision 0 that carries its digest; earlier acks are of the epoch
+ *   before. The control plane then answers with `Synced` if that digest is the head's, else with a digest query or a snapshot.
  * - An agent MUST refuse a `Welcome` of an epoch older than its own cursor's (by creation time, then by the random bits),
  *   close the stream, say so and count it. After 5 minutes without any acceptable control plane it MAY take the older one
  *   if the log kind is memory; it then compares by digest.
@@ -1126,7 +1126,7 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  * - A delta without `from` is a snapshot (`scope.everything`) or a repair (`scope.buckets`). A snapshot prunes: what the agent
  *   holds and no part of it lists is removed. A repair MUST name its buckets, lists its removals in `removed`, and MUST NOT
  *   touch a resource of another bucket. It is computed against the head at the moment of the answer and leads there.
- * - `Synced` says that the agent is at the head; it prunes nothing.
+ * - `Synced` says that what the agent holds is this revision, the head at that moment; it prunes nothing.
  * - An agent MUST NOT activate a snapshot or repair that removes more than its mass-removal threshold unless
  *   `mass_removal_confirmed` is set: it keeps its state, acks the failure `mass_removal_held` at its old cursor, and discards
  *   deltas without error until a confirmed snapshot or repair arrives.
