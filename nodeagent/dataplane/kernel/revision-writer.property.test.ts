@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { printSocketAddress } from "@weft/proto/address.ts";
 import { frontendKey, type Frontend } from "../../plan/frontend.ts";
 import type { ServicePlan } from "../dataplane.ts";
-import { adoptMaps } from "./adopt.ts";
+import { adoptMaps, liveCursor } from "./adopt.ts";
 import { frontendElement } from "./element-key.ts";
 import { MapReader } from "./map-reader.ts";
 import { RevisionWriter } from "./revision-writer.ts";
@@ -236,8 +236,14 @@ class World {
     this.#whole.set(this.maps.active + 1n, new Map(frontends.map((of) => [frontendKey(of), print(of)])));
   }
 
-  /** All frontends at once are the revision that is active. */
+  /** All frontends at once are the revision that is active, and the kernel says which that is. */
   checkLive(): void {
+    const cursor = liveCursor(this.maps.arrays.activations, this.maps.active);
+    assert.equal(
+      cursor !== undefined,
+      this.maps.active > 0n,
+      `at sequence ${this.maps.active}: whether there is a cursor`,
+    );
     const elements = this.maps.elements("frontends");
     const found = new MapReader(this.maps.arrays).frontends(elements, this.maps.active);
     const seen = new Map(found.map((of) => [frontendKey(of), print(of)]));
