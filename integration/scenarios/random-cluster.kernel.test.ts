@@ -14,7 +14,7 @@ import { runCommand } from "../lab/command.ts";
 import { missingForKernelLab } from "../lab/kernel-support.ts";
 import { LabProcess, nodeCommand } from "../lab/lab-process.ts";
 import type { ProcessPlace } from "../lab/lab-process.ts";
-import { nodeNames, nodeObjects, seededRandom, serviceObjects } from "./random-cluster.ts";
+import { nodeAddresses, nodeNames, nodeObjects, seededRandom, serviceObjects } from "./random-cluster.ts";
 import type { ApiObject } from "./random-cluster.ts";
 
 const skip = missingForKernelLab() ?? false;
@@ -109,23 +109,12 @@ suite(`random clusters, seed ${seed}`, { skip }, () => {
   }
 
   async function startAgent(node: string): Promise<void> {
-    const addresses = (nodeObjects().find((object) => object.metadata.name === node)?.["status"] as Status).addresses;
-    const dataplane = node === kernelNode ? ["kernel", "--bpffs", folder("bpffs"), "--cgroup", cgroup] : ["memory"];
-    const program = LabProcess.start(
-      node,
-      nodeCommand(
-        ...(["nodeagent/main.ts", "run", "--node", node, "--controlplane", grpc, "--insecure"] as const),
-        ...["--state", path.join(root, `state-${node}`), "--http", "127.0.0.1:0", "--dataplane", ...dataplane],
-        ...[
-          "--node-addresses",
-          addresses
-            .filter(({ type }) => type === "InternalIP")
-            .map(({ address }) => address)
-            .join(","),
-        ],
-      ),
-      place(node),
-    );
+    const state = path.join(root, `state-${node}`);
+    const to = ["--controlplane", grpc, "--insecure", "--http", "127.0.0.1:0"];
+    const into = node === kernelNode ? ["kernel", "--bpffs", folder("bpffs"), "--cgroup", cgroup] : ["memory"];
+    const at = ["--node-addresses", nodeAddresses(node).join(",")];
+    const run = ["run", "--node", node, "--state", state, ...to, ...at, "--dataplane", ...into];
+    const program = LabProcess.start(node, nodeCommand("nodeagent/main.ts", ...run), place(node));
     running.set(node, program);
     httpOf.set(node, (await program.lineMatching(/^ready node=\S+ http=(\S+)$/, readyLimitMs))[1] ?? assert.fail());
   }
@@ -150,10 +139,6 @@ suite(`random clusters, seed ${seed}`, { skip }, () => {
     return result.stdout.split("\n").filter((line) => line !== "");
   }
 });
-
-interface Status {
-  readonly addresses: readonly { readonly type: string; readonly address: string }[];
-}
 
 function isServedByKernel(line: string): boolean {
   const { scope, kind, protocol } = JSON.parse(line) as { scope: string; kind: string; protocol: string };

@@ -42,6 +42,12 @@ const zones = ["zone-1", "zone-2", ""] as const;
 /** "" stands for an absent field. */
 const protocols = ["TCP", "TCP", "TCP", "UDP", "UDP", "SCTP", ""] as const;
 
+/** Addresses of a node, as its Node object has them. */
+export function nodeAddresses(name: string): readonly string[] {
+  const number = nodeNames.findIndex((other) => other === name) + 1;
+  return [`192.0.2.${number}`, `2001:db8::${number}`];
+}
+
 export function nodeObjects(): ApiObject[] {
   return nodeNames.map((name, i) => ({
     apiVersion: "v1",
@@ -50,8 +56,7 @@ export function nodeObjects(): ApiObject[] {
     status: {
       addresses: [
         { type: "Hostname", address: name },
-        { type: "InternalIP", address: `192.0.2.${i + 1}` },
-        { type: "InternalIP", address: `2001:db8::${i + 1}` },
+        ...nodeAddresses(name).map((address) => ({ type: "InternalIP", address })),
       ],
     },
   }));
