@@ -25,6 +25,7 @@
 #define WEFT_REVERSE_FLOWS_MAX 65536 /* replies to unconnected UDP sockets, 88 bytes each */
 
 #define WEFT_READS_MAX 4          /* reads of a pair of words until two agree */
+#define WEFT_LOOKUPS_MAX 4        /* lookups until no revision became active meanwhile */
 #define WEFT_CIDR_STEPS_MAX 4     /* CIDRs of one address: one of the old and one of the new revision, doubled */
 #define WEFT_SEARCH_STEPS_MAX 20  /* log2(WEFT_BACKENDS_MAX) */
 

@@ -102,12 +102,23 @@ static __always_inline bool is_probe(const struct frontend_key *key) {
   return key->protocol == IPPROTO_UDP;
 }
 
-/* False: not ours. */
+/*
+ * False: not ours. A frontend that is found stands by itself. What was not found leads to the next map, and if a revision
+ * became active in between, the maps would answer for two revisions: then all of it is done again.
+ */
 static __always_inline bool lookup(const struct frontend_key *key, struct found *found) {
-  __u64 sequence = read_active();
+  bool is_found = false;
 
-  return find_frontend(key, sequence, found) || find_address(&key->address, sequence, found) ||
-         find_cidr(&key->address, sequence, found);
+#pragma nounroll
+  for (int i = 0; i < WEFT_LOOKUPS_MAX; i++) {
+    __u64 sequence = read_active();
+
+    if (find_frontend(key, sequence, found)) return true;
+    is_found = find_address(&key->address, sequence, found) || find_cidr(&key->address, sequence, found);
+    barrier();
+    if (read_active() == sequence) break;
+  }
+  return is_found;
 }
 
 static __always_inline const struct backend *choose_backend(const struct descriptor *descriptor) {
