@@ -32,7 +32,8 @@ const setUpDetails: Readonly<Record<string, string>> = {
   agents: "one a node, serving",
 };
 
-process.exitCode = await main();
+// The processes of a lab that is kept would hold this one.
+process.exit(await main());
 
 async function main(): Promise<number> {
   const options = parseOptions();
@@ -112,6 +113,7 @@ async function demonstrate(screen: Screen, options: Options, signal: AbortSignal
     }
     await Promise.all(clients.map((client) => client.nextReport()));
     showSummary(stage, setUpMs, performance.now() - beganMs - setUpMs);
+    await stage.watch.stop();
     if (options.keep) {
       for (const client of clients) client.send([], 0);
       await lab.keep();
