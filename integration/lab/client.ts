@@ -89,13 +89,19 @@ function runTraffic(command: ClientCommand & { kind: "traffic" }): { readonly st
     }
   };
 
+  // What is due at one tick goes one after the other: neighbours among the targets are compared within a millisecond.
+  const chain = async (targets: readonly ClientTarget[]): Promise<void> => {
+    for (const target of targets) await one(target);
+  };
   const ticker = setInterval(() => {
     const due = Math.floor(((performance.now() - startedMs) * command.perSecond) / 1_000);
+    const targets: ClientTarget[] = [];
     for (; next < due; next++) {
       const target = command.targets[next % command.targets.length];
-      if (target === undefined || open >= openMax) skipped++;
-      else void one(target);
+      if (target === undefined || open + targets.length >= openMax) skipped++;
+      else targets.push(target);
     }
+    void chain(targets);
   }, tickMs);
   const reporter = setInterval(() => {
     const toMs = Date.now();

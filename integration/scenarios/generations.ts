@@ -20,8 +20,7 @@ const services = [
   { name: "second", host: 22, pod: "gen-b" },
 ] as const;
 
-/** Asked in turn: an answer of a newer generation by one must not be followed by an older one of the other. */
-export const generationTargets: readonly ClientTarget[] = services.flatMap(({ name, host }) => {
+const targetsOf = services.map(({ name, host }): readonly ClientTarget[] => {
   const { v4, v6 } = serviceAddresses(host);
   const target = (kind: string, transport: ClientTarget["transport"], address: string): ClientTarget => ({
     name: `${name} ${kind}`,
@@ -39,6 +38,11 @@ export const generationTargets: readonly ClientTarget[] = services.flatMap(({ na
     target("mapped tcp4", "tcp", `::ffff:${v4}`),
   ];
 });
+
+/** The services in turn: an answer of a newer generation by one must not be followed by an older one of the other. */
+export const generationTargets: readonly ClientTarget[] = (targetsOf[0] ?? []).flatMap((_, i) =>
+  targetsOf.flatMap((targets) => targets.slice(i, i + 1)),
+);
 
 export class Generations {
   readonly #lab: Lab;

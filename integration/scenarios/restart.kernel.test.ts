@@ -21,7 +21,8 @@ import { seededRandom } from "./random-cluster.ts";
 const skip = missingForKernelLab() ?? false;
 const seed = Number(process.env["WEFT_TEST_SEED"] ?? Date.now() % 1_000_000);
 const rounds = Number(process.env["WEFT_TEST_ROUNDS"] ?? 8);
-const exchangesPerSecond = 150;
+/** Several at each tick of the client: only what follows closely on an answer can be seen to be older. */
+const exchangesPerSecond = 500;
 const webIp = "10.96.0.10";
 const webPort = 8080;
 const echoIp = "10.96.0.30";
