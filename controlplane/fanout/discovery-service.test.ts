@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { resourceId } from "@weft/proto/ids.ts";
 import { status } from "@grpc/grpc-js";
 import { DigestsSchema, GoawayReason } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { RunningPipeline } from "../running-pipeline.ts";
@@ -484,6 +485,10 @@ describe("many agents", () => {
       running.source.give(endpoints("a/b", [`10.1.0.${i}`, `10.1.1.${i}`]));
       if (i % 3 === 0) await new Promise(setImmediate);
     }
+    // The head is the last one once it holds what came last.
+    running.source.give(service("a/sentinel"));
+    const sentinel = resourceId("service", "a/sentinel");
+    await running.until(() => running.pipeline.catalog.get(sentinel) !== undefined, "the last commit");
     await Promise.all(
       agents.map((agent) => agent.until(({ held }) => held.digest === running.pipeline.catalog.root, "the head")),
     );
