@@ -14,12 +14,9 @@ export async function planFromControlplane(values: PlanValues, signal: AbortSign
   const nodePortAddresses = state.addresses?.nodePortAddresses ?? addresses;
   return {
     input: planInput(state.services, state.backends),
-    node: planNode(
-      values.node,
-      state.nodeView?.zone ?? "",
-      addresses.map(addressFromBytes),
-      nodePortAddresses.map(addressFromBytes),
-    ),
+    node: planNode(values.node, state.nodeView?.zone ?? "", addresses.map(addressFromBytes), {
+      nodePortAddresses: nodePortAddresses.map(addressFromBytes),
+    }),
     refusals: [],
   };
 }

@@ -247,7 +247,10 @@ export function describeDataplane(subject: ConformanceSubject): void {
       await using dataplane = await open();
       const frontends = [...service("a/web", "172.30.0.1", targets("10.0.0", 2)).frontends];
       frontends.push(...service("a/web", "172.30.0.2", targets("10.0.0", 2)).frontends);
-      await dataplane.apply(round(1, [{ service: "a/web", frontends, rejectAddresses: [] }]), ignore);
+      await dataplane.apply(
+        round(1, [{ service: "a/web", frontends, rejectAddresses: [], passAddresses: [] }]),
+        ignore,
+      );
       const huge = service("a/web", "172.30.0.1", [...targets("10.0.0", 2), ...targets("10.9", 1_000)]);
       const winner = service("a/winner", "172.30.0.2", targets("10.1.0", 1));
       const result = await dataplane.apply(round(2, [huge, winner]), ignore);
@@ -309,11 +312,11 @@ function service(name: string, clusterIp: string, to: readonly Target[], fields:
     sourceRanges: undefined,
     ...fields,
   }));
-  return { service: name, frontends, rejectAddresses: [of] };
+  return { service: name, frontends, rejectAddresses: [of], passAddresses: [] };
 }
 
 function gone(name: string): ServicePlan {
-  return { service: name, frontends: [], rejectAddresses: [] };
+  return { service: name, frontends: [], rejectAddresses: [], passAddresses: [] };
 }
 
 function named(failures: readonly { readonly service: string; readonly category: string }[]): string[] {

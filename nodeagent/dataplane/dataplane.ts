@@ -12,8 +12,14 @@ export interface ServicePlan {
   readonly service: string;
   /** Empty: the service is gone. A frontend is in the plan of at most one service (S18 is decided in the plan). */
   readonly frontends: readonly Frontend[];
-  /** ClusterIPs whose undefined ports are rejected (S6). An address is in the plan of at most one service. */
+  /** ClusterIPs whose undefined ports are rejected in both scopes (S6). An address is in the plan of at most one service. */
   readonly rejectAddresses: readonly Address[];
+  /**
+   * ClusterIPs that are passed in the internal scope (S32): `frontends` has none of them there, and neither the reject of undefined
+   * ports nor the drop of a service CIDR may catch them; frontends of other kinds on the same address are served. In the
+   * external scope their undefined ports are rejected. Not in `rejectAddresses`; in the plan of at most one service.
+   */
+  readonly passAddresses: readonly Address[];
 }
 
 /** One activation. */

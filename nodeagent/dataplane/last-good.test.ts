@@ -77,7 +77,7 @@ function planOf(lists: Lists): ServicePlan {
       sourceRanges: undefined,
     };
   });
-  return { service: "a/web", frontends, rejectAddresses: [] };
+  return { service: "a/web", frontends, rejectAddresses: [], passAddresses: [] };
 }
 
 function sizeOf({ frontends }: ServicePlan): number {

@@ -33,7 +33,7 @@ export function keepLastGood(held: ServicePlan, wanted: ServicePlan, isTaken: (k
       }
     }
   }
-  return { service: held.service, frontends, rejectAddresses: held.rejectAddresses };
+  return { service: held.service, frontends, rejectAddresses: held.rejectAddresses, passAddresses: held.passAddresses };
 }
 
 // A frontend that the service no longer asks for keeps what its service port may still choose anywhere.

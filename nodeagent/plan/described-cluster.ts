@@ -30,6 +30,7 @@ export interface DescribedService {
   readonly internalLocal?: boolean;
   readonly affinitySeconds?: number;
   readonly sourceRanges?: readonly string[];
+  readonly nodeLocalPass?: boolean;
 }
 
 export interface DescribedBackend {
@@ -61,6 +62,7 @@ export function describedService(of: DescribedService): Service {
     externalLocal: of.externalLocal ?? false,
     internalLocal: of.internalLocal ?? false,
     affinitySeconds: of.affinitySeconds ?? 0,
+    nodeLocalPass: of.nodeLocalPass ?? false,
     loadBalancerSourceRanges: (of.sourceRanges ?? []).map((text) => {
       const prefix = parsePrefix(text);
       if (prefix === undefined) throw new RangeError(`not a range: ${text}`);

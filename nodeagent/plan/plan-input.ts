@@ -27,24 +27,38 @@ export interface PlanNode {
   readonly zone: bigint;
   /** InternalIPs, then ExternalIPs (S8); the first of a family is primary. */
   readonly addresses: readonly Address[];
-  /** Where NodePorts are served. */
+  /** Where NodePorts are served (S8); 127.0.0.1 in the internal scope only. */
   readonly nodePortAddresses: readonly Address[];
+  /** Assigned to devices in the node's network namespace, kube-ipvs0 excepted (S32). */
+  readonly localAddresses: ReadonlySet<Address>;
+  /** "pass": ClusterIPs among `localAddresses`, and those of services that ask for it, are passed in the internal scope (S32). */
+  readonly localClusterIps: LocalClusterIps;
 }
+
+/** The switch --local-cluster-ips. */
+export type LocalClusterIps = "pass" | "serve";
+
+/** What a node is but for its name, its zone and its addresses. Absent: served on all its addresses, nothing local, "pass". */
+export type PlanNodeOptions = Partial<Pick<PlanNode, "nodePortAddresses" | "localAddresses" | "localClusterIps">>;
 
 /** `zone`: value of the zone label, "" for none. */
 export function planNode(
   name: string,
   zone: string,
   addresses: readonly Address[],
-  nodePortAddresses: readonly Address[] = addresses,
+  options: PlanNodeOptions = {},
 ): PlanNode {
   return {
     id: resourceId("name", name),
     zone: zone === "" ? 0n : resourceId("name", zone),
     addresses,
-    nodePortAddresses,
+    nodePortAddresses: options.nodePortAddresses ?? addresses,
+    localAddresses: options.localAddresses ?? noAddresses,
+    localClusterIps: options.localClusterIps ?? "pass",
   };
 }
+
+const noAddresses: ReadonlySet<Address> = new Set();
 
 /** A `PlanInput` over lists, for one plan of everything. Backends of a service that is not listed are left out. */
 export function planInput(services: Iterable<Service>, backends: Iterable<Backend>): PlanInput {

@@ -75,7 +75,9 @@ const node: fc.Arbitrary<DescribedNode> = fc
   }));
 
 const planned = (of: DescribedNode): PlanNode =>
-  planNode(of.name, of.zone, of.addresses.map(describedAddress), of.nodePortAddresses.map(describedAddress));
+  planNode(of.name, of.zone, of.addresses.map(describedAddress), {
+    nodePortAddresses: of.nodePortAddresses.map(describedAddress),
+  });
 
 it("plans any cluster as the naive planner does", () => {
   const cluster = fc.tuple(

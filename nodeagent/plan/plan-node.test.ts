@@ -173,6 +173,33 @@ describe("S18: two services that claim one frontend", () => {
   });
 });
 
+describe("S32: two services with one ClusterIP", () => {
+  it("pass it if one of them asks for it, in the round in which it does", () => {
+    const cluster = new Cluster();
+    const plain = cluster.put({ name: "a/x", clusterIps: [clusterIp], ports: [http] });
+    const asking = { name: "b/x", clusterIps: [clusterIp], ports: [{ name: "dns", port: 53 }], nodeLocalPass: true };
+    const planner = new NodePlanner(cluster, node);
+    planner.replanAll();
+    const shown = ({ plans }: PlanOutput): unknown =>
+      plans
+        .toSorted((a, b) => (a.service < b.service ? -1 : 1))
+        .map(({ service, frontends, rejectAddresses, passAddresses }) => [
+          service,
+          frontends.map(({ scope }) => scope),
+          rejectAddresses,
+          passAddresses,
+        ]);
+    assert.deepEqual(shown(planner.touch([cluster.put(asking)])), [
+      [plain, ["external"], [], []],
+      ["b/x", ["external"], [], [clusterIp]],
+    ]);
+    assert.deepEqual(shown(planner.touch([cluster.remove("b/x")])), [
+      [plain, ["external", "internal"], [clusterIp], []],
+      ["b/x", [], [], []],
+    ]);
+  });
+});
+
 describe("what is planned again", () => {
   const backend = (service: string, zoneHints: readonly string[] = []): Backend =>
     describedBackend({ service, address: "10.0.0.1", ports: [{ name: "http", number: 80 }], zoneHints });
@@ -205,6 +232,19 @@ describe("what is planned again", () => {
     assert.deepEqual(services(output), ["a/guarded", "a/np"]);
   });
 
+  it("an address assigned to a device, or no longer: services with that ClusterIP", () => {
+    const { planner } = start();
+    const local = { localAddresses: new Set([describedAddress("172.30.0.3"), describedAddress("172.30.0.99")]) };
+    assert.deepEqual(services(planner.setNode(planNode("here", "z1", node.addresses, local))), ["a/np"]);
+    assert.deepEqual(services(planner.setNode(planNode("here", "z1", node.addresses))), ["a/np"]);
+  });
+
+  it("other --local-cluster-ips: all", () => {
+    const { planner } = start();
+    const output = planner.setNode(planNode("here", "z1", node.addresses, { localClusterIps: "serve" }));
+    assert.deepEqual(services(output), ["a/guarded", "a/np", "a/plain", "a/zoned"]);
+  });
+
   it("nothing new about the node: nothing", () => {
     const { planner } = start();
     assert.deepEqual(services(planner.setNode(planNode("here", "z1", [describedAddress("10.9.0.1")]))), []);
@@ -213,7 +253,9 @@ describe("what is planned again", () => {
   it("a service that was removed or never was: an empty plan", () => {
     const { cluster, planner } = start();
     for (const name of [cluster.remove("a/plain"), "a/unknown"]) {
-      assert.deepEqual(planner.touch([name]).plans, [{ service: name, frontends: [], rejectAddresses: [] }]);
+      assert.deepEqual(planner.touch([name]).plans, [
+        { service: name, frontends: [], rejectAddresses: [], passAddresses: [] },
+      ]);
     }
   });
 });

@@ -22,6 +22,8 @@ export interface PlanOutput {
 interface AddressClaim {
   readonly key: Address;
   readonly service: string;
+  /** The service asks that it be passed (S32). */
+  readonly isNodeLocalPass: boolean;
 }
 
 interface Planned {
@@ -36,7 +38,7 @@ export class NodePlanner {
   #node: PlanNode;
   readonly #planned = new Map<string, Planned>();
   readonly #frontends = new ClaimBoard<Claim>(compareClaims);
-  readonly #addresses = new ClaimBoard<AddressClaim>((a, b) => compareText(a.service, b.service));
+  readonly #addresses = new ClaimBoard<AddressClaim>(compareAddressClaims);
   readonly #notices = new Map<string, readonly PlanNotice[]>();
   #sortedNotices: readonly PlanNotice[] | undefined = [];
 
@@ -60,18 +62,20 @@ export class NodePlanner {
     return this.touch(new Set([...this.#planned.keys(), ...this.#input.serviceNames()]));
   }
 
-  /** The node's zone or addresses changed: plans what depends on them. */
+  /** The node's zone, addresses or switches changed: plans what depends on them. */
   setNode(node: PlanNode): PlanOutput {
     const before = this.#node;
     this.#node = node;
-    if (before.id !== node.id) return this.#reclaim([...this.#planned.keys()]);
+    if (before.id !== node.id || before.localClusterIps !== node.localClusterIps)
+      return this.#reclaim([...this.#planned.keys()]);
     const hasZoneChanged = before.zone !== node.zone;
     const haveAddressesChanged =
       !isSameList(before.addresses, node.addresses) || !isSameList(before.nodePortAddresses, node.nodePortAddresses);
     const dependent: string[] = [];
-    for (const [name, { service }] of this.#planned) {
+    for (const [name, { service, addresses }] of this.#planned) {
       const isByAddress = haveAddressesChanged && dependsOnAddresses(service);
-      if (isByAddress || (hasZoneChanged && this.#dependsOnZone(name))) dependent.push(name);
+      const isByLocal = addresses.some(({ key }) => before.localAddresses.has(key) !== node.localAddresses.has(key));
+      if (isByAddress || isByLocal || (hasZoneChanged && this.#dependsOnZone(name))) dependent.push(name);
     }
     return this.#reclaim(dependent);
   }
@@ -88,7 +92,8 @@ export class NodePlanner {
     this.#release(name, affected);
     if (service === undefined) return;
     const claims = claimsOf(service, this.#node);
-    const addresses = clusterIps(service).map((key): AddressClaim => ({ key, service: name }));
+    const isNodeLocalPass = service.nodeLocalPass;
+    const addresses = clusterIps(service).map((key): AddressClaim => ({ key, service: name, isNodeLocalPass }));
     for (const claim of claims) this.#frontends.add(claim, affected);
     for (const claim of addresses) this.#addresses.add(claim, affected);
     this.#planned.set(name, { service, claims, addresses });
@@ -107,7 +112,7 @@ export class NodePlanner {
     const planned = this.#planned.get(name);
     if (view === undefined || planned === undefined) {
       this.#setNotices(name, []);
-      return { service: name, frontends: [], rejectAddresses: [] };
+      return { service: name, frontends: [], rejectAddresses: [], passAddresses: [] };
     }
     const notices: PlanNotice[] = [];
     const won: Claim[] = [];
@@ -122,10 +127,20 @@ export class NodePlanner {
     const unsupported = unsupportedNotice(view);
     if (unsupported !== undefined) notices.push(unsupported);
     this.#setNotices(name, notices);
-    const rejects = planned.addresses
-      .filter((claim) => this.#addresses.holder(claim.key) === claim)
-      .map(({ key }) => key);
-    return planService(view, won, rejects, this.#node);
+    const held = planned.addresses.filter((claim) => this.#addresses.holder(claim.key) === claim);
+    const passed = planned.addresses.filter(({ key }) => this.#isPassed(key));
+    const own = {
+      claims: won,
+      clusterIps: held.map(({ key }) => key),
+      passed: new Set(passed.map(({ key }) => key)),
+    };
+    return planService(view, own, this.#node);
+  }
+
+  // A ClusterIP that two services claim is passed for both if one of them asks for it: its claim comes first.
+  #isPassed(address: Address): boolean {
+    if (this.#node.localClusterIps !== "pass") return false;
+    return this.#node.localAddresses.has(address) || this.#addresses.holder(address)?.isNodeLocalPass === true;
   }
 
   #conflict(lost: Claim, holder: Claim): PlanNotice {
@@ -166,6 +181,10 @@ export function planOnce(input: PlanInput, node: PlanNode): PlanOutput {
 
 function dependsOnAddresses(service: Service): boolean {
   return service.loadBalancerSourceRanges.length > 0 || service.ports.some(({ nodePort }) => nodePort !== 0);
+}
+
+function compareAddressClaims(a: AddressClaim, b: AddressClaim): number {
+  return Number(b.isNodeLocalPass) - Number(a.isNodeLocalPass) || compareText(a.service, b.service);
 }
 
 function compareNotices(a: PlanNotice, b: PlanNotice): number {

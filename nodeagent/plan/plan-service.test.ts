@@ -4,7 +4,7 @@ import { printPrefix, printSocketAddress } from "@weft/proto/address.ts";
 import { describedAddress, describedBackend, describedService } from "./described-cluster.ts";
 import type { DescribedBackend, DescribedService } from "./described-cluster.ts";
 import type { Frontend } from "./frontend.ts";
-import { planInput, planNode } from "./plan-input.ts";
+import { planInput, planNode, type LocalClusterIps, type PlanNodeOptions } from "./plan-input.ts";
 import { compareFrontends } from "./plan-line.ts";
 import { planOnce } from "./plan-node.ts";
 
@@ -17,6 +17,8 @@ interface Case {
   readonly zone?: string;
   readonly nodeAddresses?: readonly string[];
   readonly nodePortAddresses?: readonly string[];
+  readonly localAddresses?: readonly string[];
+  readonly localClusterIps?: LocalClusterIps;
   /** "scope kind address:port/protocol action targets", in order. */
   readonly plan: readonly string[];
 }
@@ -272,6 +274,40 @@ const cases: readonly Case[] = [
     ],
   },
   {
+    rule: "S32",
+    is: "a ClusterIP assigned to a device is passed in the internal scope; external and load-balancer IPs are served",
+    service: { externalIps: ["192.0.2.1"], loadBalancerIps: ["192.0.2.2"] },
+    localAddresses: ["172.30.0.1", "192.0.2.1", "192.0.2.2"],
+    backends: [{ address: "10.0.0.1" }],
+    plan: [
+      `external ClusterIP ${v4} forward 10.0.0.1:8080`,
+      ...both("ExternalIP 192.0.2.1:80/TCP forward 10.0.0.1:8080"),
+      ...both("LoadBalancerIP 192.0.2.2:80/TCP forward 10.0.0.1:8080"),
+    ],
+  },
+  {
+    rule: "S32",
+    is: "only the address that is assigned is passed",
+    service: { clusterIps: ["172.30.0.1", "fd00::1"] },
+    localAddresses: ["fd00::1", "172.30.0.2"],
+    backends: [{ address: "10.0.0.1" }],
+    plan: [...both(`ClusterIP ${v4} forward 10.0.0.1:8080`), "external ClusterIP [fd00::1]:80/TCP reject"],
+  },
+  {
+    rule: "S32",
+    is: "the annotation passes every ClusterIP of the service",
+    service: { clusterIps: ["172.30.0.1", "fd00::1"], nodeLocalPass: true },
+    plan: [`external ClusterIP ${v4} reject`, "external ClusterIP [fd00::1]:80/TCP reject"],
+  },
+  {
+    rule: "S32",
+    is: "--local-cluster-ips=serve turns both off",
+    service: { nodeLocalPass: true },
+    localAddresses: ["172.30.0.1"],
+    localClusterIps: "serve",
+    plan: both(`ClusterIP ${v4} reject`),
+  },
+  {
     rule: "S33",
     is: "SCTP is planned",
     service: { ports: [{ name: "http", protocol: "SCTP", port: 80 }] },
@@ -303,6 +339,48 @@ describe("plan of one service", () => {
     const { plans } = planOnce(planInput([service], []), planNode("here", "", []));
     assert.deepEqual(plans[0]?.rejectAddresses, ["172.30.0.1", "fd00::1"]);
   });
+});
+
+const passes: readonly {
+  readonly is: string;
+  readonly service: Partial<DescribedService>;
+  readonly options: PlanNodeOptions;
+  readonly reject: readonly string[];
+  readonly pass: readonly string[];
+}[] = [
+  { is: "nothing local: none", service: {}, options: {}, reject: ["172.30.0.1", "fd00::1"], pass: [] },
+  {
+    is: "one local: that one",
+    service: {},
+    options: { localAddresses: new Set([describedAddress("fd00::1")]) },
+    reject: ["172.30.0.1"],
+    pass: ["fd00::1"],
+  },
+  {
+    is: "the annotation: all",
+    service: { nodeLocalPass: true },
+    options: {},
+    reject: [],
+    pass: ["172.30.0.1", "fd00::1"],
+  },
+  {
+    is: "serve: none",
+    service: { nodeLocalPass: true },
+    options: { localClusterIps: "serve", localAddresses: new Set([describedAddress("fd00::1")]) },
+    reject: ["172.30.0.1", "fd00::1"],
+    pass: [],
+  },
+];
+
+describe("S32: what is passed is not rejected", () => {
+  for (const { is, service, options, reject, pass } of passes) {
+    it(is, () => {
+      const of = { name: "a/web", clusterIps: ["172.30.0.1", "fd00::1"], ports: [{ port: 80 }], ...service };
+      const { plans } = planOnce(planInput([describedService(of)], []), planNode("here", "", [], options));
+      assert.deepEqual(plans[0]?.rejectAddresses, reject);
+      assert.deepEqual(plans[0]?.passAddresses, pass);
+    });
+  }
 });
 
 const ranges: readonly {
@@ -367,12 +445,11 @@ function frontendsOf(given: Omit<Case, "rule" | "is" | "plan">): readonly Fronte
     describedBackend({ service: "a/web", address: "", ports: [{ name: "http", number: 8_080 }], ...backend }),
   );
   const addresses = (given.nodeAddresses ?? []).map(describedAddress);
-  const node = planNode(
-    "here",
-    given.zone ?? "",
-    addresses,
-    given.nodePortAddresses?.map(describedAddress) ?? addresses,
-  );
+  const node = planNode("here", given.zone ?? "", addresses, {
+    nodePortAddresses: given.nodePortAddresses?.map(describedAddress) ?? addresses,
+    localAddresses: new Set((given.localAddresses ?? []).map(describedAddress)),
+    localClusterIps: given.localClusterIps ?? "pass",
+  });
   const { plans } = planOnce(planInput([describedService(service)], backends), node);
   return plans.flatMap(({ frontends }) => frontends).toSorted(compareFrontends);
 }

@@ -28,16 +28,17 @@ interface Balancing {
 
 const none: readonly Target[] = [];
 
-/**
- * @param claims those of its claims that the service holds
- * @param rejectAddresses its ClusterIPs that no other service holds
- */
-export function planService(
-  view: ServiceView,
-  claims: readonly Claim[],
-  rejectAddresses: readonly Address[],
-  node: PlanNode,
-): ServicePlan {
+/** What of its claims a service has. */
+export interface WonClaims {
+  readonly claims: readonly Claim[];
+  /** Its ClusterIPs that no other service holds. */
+  readonly clusterIps: readonly Address[];
+  /** Those of all its ClusterIPs that are passed in the internal scope (S32). */
+  readonly passed: ReadonlySet<Address>;
+}
+
+export function planService(view: ServiceView, won: WonClaims, node: PlanNode): ServicePlan {
+  const { claims, clusterIps, passed } = won;
   const { service } = view;
   // Read once: the agent's store decodes a backend each time it is asked for it.
   const backends = claims.length > 0 ? [...view.backends] : [];
@@ -54,13 +55,19 @@ export function planService(
     const family = familyOf(claim.address);
     const balancing = balancingOf(claim.portIndex, family);
     for (const scope of scopesOf(claim)) {
+      if (claim.kind === "ClusterIP" && scope === "internal" && passed.has(claim.address)) continue;
       const isLocal =
         claim.kind === "ClusterIP" ? service.internalLocal : scope === "external" && service.externalLocal;
       const guard = claim.kind === "LoadBalancerIP" ? ranges[family] : undefined;
       frontends.push(frontendOf(claim, scope, balancing, isLocal, service.affinitySeconds, guard));
     }
   }
-  return { service: service.name, frontends, rejectAddresses };
+  return {
+    service: service.name,
+    frontends,
+    rejectAddresses: clusterIps.filter((address) => !passed.has(address)),
+    passAddresses: clusterIps.filter((address) => passed.has(address)),
+  };
 }
 
 /** Notices that follow from the service alone: what it asks for and no socket path can give (S33). */

@@ -99,7 +99,7 @@ function plan(service: string, at: number): ServicePlan {
     affinitySeconds: 0,
     sourceRanges: undefined,
   };
-  return { service, frontends: [frontend], rejectAddresses: [] };
+  return { service, frontends: [frontend], rejectAddresses: [], passAddresses: [] };
 }
 
 function address(text: string): Address {

@@ -94,7 +94,12 @@ export class FaultyDataplane implements Dataplane {
     }
     const taken = new Set(staged.flatMap(({ frontends }) => frontends.map(frontendKey)));
     const kept = Array.from(wanted.values(), (plan) => {
-      const given = this.#given.get(plan.service) ?? { service: plan.service, frontends: [], rejectAddresses: [] };
+      const given = this.#given.get(plan.service) ?? {
+        service: plan.service,
+        frontends: [],
+        rejectAddresses: [],
+        passAddresses: [],
+      };
       return keepLastGood(given, plan, (key) => taken.has(key));
     });
     const services = [...staged, ...kept];

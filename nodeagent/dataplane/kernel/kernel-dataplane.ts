@@ -162,10 +162,13 @@ export class KernelDataplane implements Dataplane {
 
   // Other sizes: fill these maps with what is live in those, at the same cursor; then the links are switched.
   async #moveFrom(before: PinnedState): Promise<Cursor | undefined> {
-    const plans = new Map<string, { service: string; frontends: Frontend[]; rejectAddresses: Frontend["address"][] }>();
+    const plans = new Map<
+      string,
+      { service: string; frontends: Frontend[]; rejectAddresses: Frontend["address"][]; passAddresses: [] }
+    >();
     for (const frontend of before.frontends) {
       const service = serviceOf(frontend.servicePort);
-      const plan = plans.get(service) ?? { service, frontends: [], rejectAddresses: [] };
+      const plan = plans.get(service) ?? { service, frontends: [], rejectAddresses: [], passAddresses: [] };
       plans.set(service, plan);
       plan.frontends.push(frontend);
       if (!plan.rejectAddresses.includes(frontend.address)) plan.rejectAddresses.push(frontend.address);

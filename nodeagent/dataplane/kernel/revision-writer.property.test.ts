@@ -180,6 +180,7 @@ function plansOf({ owners, counts, isRejected }: RoundCase, round: number): Map<
       service,
       frontends: [...(before?.frontends ?? []), ...plan.frontends],
       rejectAddresses: [...(before?.rejectAddresses ?? []), ...(isRejected[i] === true ? plan.rejectAddresses : [])],
+      passAddresses: [],
     });
   }
   return plans;

@@ -86,7 +86,7 @@ export class RevisionWriter {
   }
 
   held(service: string): ServicePlan {
-    return this.#held.get(service) ?? { service, frontends: [], rejectAddresses: [] };
+    return this.#held.get(service) ?? { service, frontends: [], rejectAddresses: [], passAddresses: [] };
   }
 
   heldServices(): IterableIterator<string> {
@@ -126,7 +126,8 @@ export class RevisionWriter {
       if (of === undefined) byService.set(service, [frontend]);
       else of.push(frontend);
     }
-    for (const [service, frontends] of byService) this.#held.set(service, { service, frontends, rejectAddresses: [] });
+    for (const [service, frontends] of byService)
+      this.#held.set(service, { service, frontends, rejectAddresses: [], passAddresses: [] });
     this.#stateIndices.adopt(indices);
   }
 

@@ -224,5 +224,5 @@ function servedPart(plan: ServicePlan): ServicePlan {
 }
 
 function emptyPlan(service: string): ServicePlan {
-  return { service, frontends: [], rejectAddresses: [] };
+  return { service, frontends: [], rejectAddresses: [], passAddresses: [] };
 }

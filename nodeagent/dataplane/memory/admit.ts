@@ -73,7 +73,7 @@ export function admit(
 }
 
 export function isEmptyPlan(plan: ServicePlan): boolean {
-  return plan.frontends.length === 0 && plan.rejectAddresses.length === 0;
+  return plan.frontends.length + plan.rejectAddresses.length + plan.passAddresses.length === 0;
 }
 
 function sizesOf(plan: ServicePlan): Sizes {

@@ -78,7 +78,7 @@ function plansOf({ owners, backends }: Revision): ReadonlyMap<string, ServicePla
     services.map((service, i) => {
       const targets = (backends[i] ?? []).map((last): Target => ({ address: address(`10.0.${i}.${last}`), port: 80 }));
       const frontends = ports.filter((_, j) => owners[j] === i).map((port) => frontendOf(service, port, targets));
-      return [service, { service, frontends, rejectAddresses: [] }];
+      return [service, { service, frontends, rejectAddresses: [], passAddresses: [] }];
     }),
   );
 }

@@ -62,7 +62,7 @@ function plan(service: string, ports: number, backends: number, rejects: readonl
     affinitySeconds: 0,
     sourceRanges: undefined,
   }));
-  return { service, frontends, rejectAddresses: rejects.map(address) };
+  return { service, frontends, rejectAddresses: rejects.map(address), passAddresses: [] };
 }
 
 function address(text: string): Address {

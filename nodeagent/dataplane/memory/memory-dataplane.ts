@@ -68,5 +68,5 @@ export class MemoryDataplane implements Dataplane {
 }
 
 function emptyPlan(service: string): ServicePlan {
-  return { service, frontends: [], rejectAddresses: [] };
+  return { service, frontends: [], rejectAddresses: [], passAddresses: [] };
 }

@@ -54,7 +54,12 @@ export function stressPlans(revision: number): ServicePlan[] {
 }
 
 function planOf(service: string, revision: number, frontends: readonly StressFrontend[]): ServicePlan {
-  return { service, frontends: frontends.map((of) => frontendOf(of, service, revision)), rejectAddresses: [] };
+  return {
+    service,
+    frontends: frontends.map((of) => frontendOf(of, service, revision)),
+    rejectAddresses: [],
+    passAddresses: [],
+  };
 }
 
 function frontendOf({ address, number }: StressFrontend, service: string, revision: number): Frontend {

@@ -38,7 +38,7 @@ export function clusterIp(
     sourceRanges: undefined,
     ...fields,
   };
-  return { service: name, frontends: [frontend], rejectAddresses: [address] };
+  return { service: name, frontends: [frontend], rejectAddresses: [address], passAddresses: [] };
 }
 
 /** The same for UDP beside TCP: both share the targets. */
@@ -51,7 +51,7 @@ export function bothProtocols(plan: ServicePlan): ServicePlan {
 }
 
 export function goneService(service: string): ServicePlan {
-  return { service, frontends: [], rejectAddresses: [] };
+  return { service, frontends: [], rejectAddresses: [], passAddresses: [] };
 }
 
 export function roundOf(at: number, services: readonly ServicePlan[], fields: Partial<Round> = {}): Round {
