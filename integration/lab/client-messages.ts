@@ -2,7 +2,7 @@
 
 /**
  * How one exchange goes. `tcp`: connect, read to the end. `udp`: one socket for all exchanges, unconnected. `udp-connected`: a
- * connected socket for each exchange. `tcp-echo`: a connection that stays open, and one line back and forth.
+ * connected socket for each exchange.
  */
 export type Transport = "tcp" | "udp" | "udp-connected";
 

@@ -9,7 +9,6 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
-import type { AddressPair } from "./address-plan.ts";
 import { nodesMax, podAddresses, podsPerNodeMax } from "./address-plan.ts";
 import { findCgroupMount } from "./cgroup.ts";
 import { ClusterManifests } from "./cluster-manifests.ts";
@@ -180,11 +179,6 @@ export class Lab implements AsyncDisposable {
   #startInPod(pod: PodPlace, command: readonly string[]): LabProcess {
     return LabProcess.start(`pod ${pod.name}`, command, placeOf(this.#ground, `pod-${pod.name}`, `node-${pod.node}`));
   }
-}
-
-/** Addresses that the next pod of a node will have, if `before` pods and clients were started there. */
-export function plannedPodAddresses(node: number, before: number): AddressPair {
-  return podAddresses(node, before + 1);
 }
 
 /**
