@@ -9,19 +9,19 @@ import { prefixFromBytes } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import { printCursor } from "@weft/proto/cursor.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { ResourceId } from "@weft/proto/ids.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
-import type { HeldResource } from "../sync/received-resource.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
 import { compactHeap } from "./compact-heap.ts";
 import type { StepDurations } from "./messages.ts";
+import { emptyPending, mergeChange, mergePending } from "./pending-changes.ts";
+import type { PendingChanges } from "./pending-changes.ts";
 
 /** Wait after a round that could not be activated: doubles from the first to the second. */
 const retryFirstMs = 500;
@@ -49,17 +49,6 @@ export interface RoundsOptions {
   readonly view: NodeView | undefined;
   /** What is live, or the list of failures, changed. */
   readonly onChange: () => void;
-}
-
-interface Pending {
-  readonly touched: Set<string>;
-  readonly puts: Map<ResourceId, HeldResource>;
-  readonly removed: Set<ResourceId>;
-  cursor: Cursor | undefined;
-  /** `performance.now()` when the last part of the newest delta was received. */
-  receivedAtMs: number | undefined;
-  isNodeChanged: boolean;
-  isViewChanged: boolean;
 }
 
 export class Rounds {
@@ -243,7 +232,7 @@ export class Rounds {
     if (services.length >= bulkServicesMin) this.#isBulky = true;
   }
 
-  #plan(taken: Pending, isAll: boolean): readonly ServicePlan[] {
+  #plan(taken: PendingChanges, isAll: boolean): readonly ServicePlan[] {
     const plans = new Map<string, ServicePlan>();
     if (taken.isNodeChanged) {
       const output = this.#planner.setNode(this.#planNode());
@@ -256,14 +245,11 @@ export class Rounds {
   }
 
   // What was taken waits again, below what came meanwhile.
-  #failed(error: unknown, taken: Pending, cursor: Cursor): void {
+  #failed(error: unknown, taken: PendingChanges, cursor: Cursor): void {
     const newer = this.#pending;
     this.#pending = taken;
-    mergeChange(taken, { puts: newer.puts, removed: [...newer.removed], touched: newer.touched });
-    taken.cursor = newer.cursor ?? cursor;
-    taken.receivedAtMs = newer.receivedAtMs ?? taken.receivedAtMs;
-    taken.isNodeChanged ||= newer.isNodeChanged;
-    taken.isViewChanged ||= newer.isViewChanged;
+    mergePending(taken, newer);
+    taken.cursor ??= cursor;
     this.#needsAll = true;
     const reason = `nothing can be activated: ${messageOf(error)}`;
     if (this.#activationFailure === undefined) {
@@ -338,30 +324,6 @@ const bulkServicesMin = 2_000;
 
 /** How often a due snapshot on disk is looked for while nothing changes. */
 const filePollMs = 1_000;
-
-function emptyPending(): Pending {
-  return {
-    touched: new Set(),
-    puts: new Map(),
-    removed: new Set(),
-    cursor: undefined,
-    receivedAtMs: undefined,
-    isNodeChanged: false,
-    isViewChanged: false,
-  };
-}
-
-function mergeChange(pending: Pending, change: StoreChange): void {
-  for (const id of change.removed) {
-    pending.puts.delete(id);
-    pending.removed.add(id);
-  }
-  for (const [id, resource] of change.puts) {
-    pending.removed.delete(id);
-    pending.puts.set(id, resource);
-  }
-  for (const name of change.touched) pending.touched.add(name);
-}
 
 function serviceCidrs(view: NodeView | undefined): readonly Prefix[] {
   return (view?.serviceCidrs ?? []).map(({ address, length }) => prefixFromBytes(address, length));

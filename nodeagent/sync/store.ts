@@ -22,6 +22,10 @@ export interface StoreChange {
   readonly removed: readonly ResourceId[];
   /** Names of services that changed, or that gained, lost or changed a backend. */
   readonly touched: ReadonlySet<string>;
+  /** Services that were put or removed. */
+  readonly serviceChanges: number;
+  /** Backends that were put or removed. */
+  readonly backendChanges: number;
 }
 
 export interface StoreCounts {
@@ -122,11 +126,21 @@ export class Store implements PlanInput {
     if (pruning === "everything-unlisted") {
       for (const id of this.#resources.keys()) if (!listed.has(id)) implied.add(id);
     }
-    for (const id of implied) if (this.#remove(id, touched)) removed.push(id);
-    for (const part of parts) {
-      for (const [id, resource] of part.puts) if (this.#put(id, resource, touched)) puts.set(id, resource);
+    const changes = { service: 0, backend: 0, name: 0, unknown: 0 };
+    for (const id of implied) {
+      const held = this.#remove(id, touched);
+      if (held === undefined) continue;
+      removed.push(id);
+      changes[held.kind]++;
     }
-    return { puts, removed, touched };
+    for (const part of parts) {
+      for (const [id, resource] of part.puts) {
+        if (!this.#put(id, resource, touched)) continue;
+        puts.set(id, resource);
+        changes[resource.kind]++;
+      }
+    }
+    return { puts, removed, touched, serviceChanges: changes.service, backendChanges: changes.backend };
   }
 
   /** Sums of all buckets in order. */
@@ -152,13 +166,13 @@ export class Store implements PlanInput {
     for (const member of this.#members.get(id)?.backends ?? []) if (!listed.has(member)) into.add(member);
   }
 
-  #remove(id: ResourceId, touched: Set<string>): boolean {
+  #remove(id: ResourceId, touched: Set<string>): HeldResource | undefined {
     const held = this.#resources.get(id);
-    if (held === undefined) return false;
+    if (held === undefined) return undefined;
     this.#resources.delete(id);
     this.#digest.remove(id, hash64(bytesOf(held.bytes)));
     this.#unindex(id, held, touched);
-    return true;
+    return held;
   }
 
   #put(id: ResourceId, resource: HeldResource, touched: Set<string>): boolean {
