@@ -121,6 +121,8 @@ interface BackendLine {
   readonly terminating: boolean;
   readonly zoneHints: readonly string[];
   readonly nodeHints: readonly string[];
+  /** Counts on `node` only, instead of other copies of the endpoint. */
+  readonly localCopy?: true;
 }
 
 function backendLine(of: Backend, service: string, { names }: State): BackendLine {
@@ -136,14 +138,16 @@ function backendLine(of: Backend, service: string, { names }: State): BackendLin
     terminating: of.terminating,
     zoneHints: of.zoneHints.map(nameOf).toSorted(compareText),
     nodeHints: of.nodeHints.map(nameOf).toSorted(compareText),
+    ...(of.localCopy ? { localCopy: true } : {}),
   };
 }
 
-function conditions({ ready, serving, terminating }: BackendLine): string {
+function conditions({ ready, serving, terminating, localCopy }: BackendLine): string {
   return [
     ready ? "ready" : "not ready",
     ...(!ready && serving ? ["serving"] : []),
     ...(terminating ? ["terminating"] : []),
+    ...(localCopy === true ? ["on its own node only"] : []),
   ].join(", ");
 }
 

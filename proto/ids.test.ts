@@ -23,6 +23,7 @@ describe("resource ids", () => {
     ];
     assert.equal(backendName("ns/svc", "10.0.0.1", ports), "ns/svc\u000010.0.0.1\u00002/53/dns\u00001/80/");
     assert.equal(backendName("ns/svc", "fd00::1", []), "ns/svc\u0000fd00::1");
+    assert.equal(backendName("ns/svc", "fd00::1", ports.slice(1), "n1"), "ns/svc\u0000fd00::1\u00001/80/\u0000@n1");
   });
 
   test("received ids are 64 bits and not 0", () => {

@@ -27,7 +27,11 @@ export interface NamedPort {
   readonly number: number;
 }
 
-/** Resource name of a Backend; `ports` in their order on the wire. See resource.proto. */
-export function backendName(service: string, address: string, ports: readonly NamedPort[]): string {
-  return [service, address, ...ports.map((port) => `${port.protocol}/${port.number}/${port.name}`)].join("\0");
+/**
+ * Resource name of a Backend; `ports` in their order on the wire. See resource.proto.
+ * @param localCopyOf name of its node, if it is a local copy
+ */
+export function backendName(service: string, address: string, ports: readonly NamedPort[], localCopyOf = ""): string {
+  const of = localCopyOf === "" ? [] : [`@${localCopyOf}`];
+  return [service, address, ...ports.map((port) => `${port.protocol}/${port.number}/${port.name}`), ...of].join("\0");
 }

@@ -124,7 +124,7 @@ for (const [ids, options] of [
   });
 }
 
-test("no endpoint is in two Backends", () => {
+test("no endpoint is in two Backends, but as the local copy of a node", () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(slice, service)), (records) => {
       const compiler = new Compiler();
@@ -133,7 +133,8 @@ test("no endpoint is in two Backends", () => {
       for (const { value } of compiler.take().puts) {
         if (value.kind !== "backend") continue;
         for (const { name, protocol, number } of value.backend.ports) {
-          const key = [value.backend.service, value.backend.address.join("."), name, protocol, number].join(" ");
+          const { service: of, address: ip, localCopy, node: at } = value.backend;
+          const key = [of, ip.join("."), name, protocol, number, localCopy ? at : ""].join(" ");
           assert.ok(!seen.has(key), key);
           seen.add(key);
         }

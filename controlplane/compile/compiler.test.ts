@@ -41,6 +41,7 @@ function backends(resources: readonly CompiledResource[]): string[] {
       backend.notReady ? "notReady" : "",
       backend.notServing ? "notServing" : "",
       backend.terminating ? "terminating" : "",
+      backend.localCopy ? "local" : "",
     ].filter(Boolean);
     const parts = [addressFromBytes(backend.address), ports, ...flags, names.get(backend.node as ResourceId) ?? ""];
     return [parts.filter(Boolean).join(" ")];
@@ -203,7 +204,13 @@ describe("Backends", () => {
   });
 
   const terminating: Partial<EndpointRecord> = { isTerminating: true, isReady: false };
-  const winners: readonly { name: string; copies: readonly Partial<EndpointRecord>[]; expected: string }[] = [
+  const winners: readonly {
+    name: string;
+    copies: readonly Partial<EndpointRecord>[];
+    expected: string;
+    /** Nodes on which another copy wins. */
+    locals?: readonly string[];
+  }[] = [
     {
       name: "not terminating before a nodeName",
       copies: [
@@ -223,17 +230,51 @@ describe("Backends", () => {
       copies: [{ isReady: false, isServing: false }, { isReady: false }],
       expected: "notReady",
     },
-    { name: "then the smaller slice name", copies: [{ nodeName: "n2" }, { nodeName: "n1" }], expected: "n2" },
+    {
+      name: "then the smaller slice name",
+      copies: [{ nodeName: "n2" }, { nodeName: "n1" }],
+      expected: "n2",
+      locals: ["local n1"],
+    },
+    {
+      name: "the local one before ready",
+      copies: [{ nodeName: "n2" }, { nodeName: "n1", isReady: false }, { nodeName: "n1", isServing: false }],
+      expected: "n2",
+      locals: ["notServing local n1"],
+    },
+    {
+      name: "not terminating before the local one",
+      copies: [
+        { ...terminating, nodeName: "n1" },
+        { nodeName: "n2", isReady: false },
+      ],
+      expected: "notReady n2",
+    },
+    {
+      name: "the local one among terminating ones",
+      copies: [
+        { ...terminating, nodeName: "n1" },
+        { ...terminating, isServing: false, nodeName: "n2" },
+        { ...terminating, nodeName: "n3" },
+      ],
+      expected: "notReady terminating n1",
+      locals: ["notReady notServing terminating local n2", "notReady terminating local n3"],
+    },
+    {
+      name: "one without a nodeName is local nowhere",
+      copies: [{ nodeName: "n1" }, {}],
+      expected: "n1",
+    },
     {
       name: "among terminating ones by the same order",
       copies: [{ ...terminating, isServing: false }, { ...terminating }],
       expected: "notReady terminating",
     },
   ];
-  for (const { name, copies, expected } of winners) {
+  for (const { name, copies, expected, locals = [] } of winners) {
     test(`copies that disagree: ${name} (S21)`, () => {
       const slices = copies.map((copy, i) => sliceRecord(`a/${i}`, "a/b", [endpointRecord("10.0.0.1", copy)]));
-      const want = [`10.0.0.1 http/1/8080 ${expected}`.trim()];
+      const want = [expected, ...locals].map((of) => `10.0.0.1 http/1/8080 ${of}`.trim()).toSorted();
       assert.deepEqual(backends(compile([web, ...slices])), want);
       assert.deepEqual(backends(compile([...slices.toReversed(), web])), want);
     });
@@ -244,7 +285,24 @@ describe("Backends", () => {
       endpointRecord("10.0.0.1", { nodeName: "n9" }),
       endpointRecord("10.0.0.1", { nodeName: "n1" }),
     ]);
-    assert.deepEqual(backends(compile([web, slice])), ["10.0.0.1 http/1/8080 n9"]);
+    assert.deepEqual(backends(compile([web, slice])), ["10.0.0.1 http/1/8080 local n1", "10.0.0.1 http/1/8080 n9"]);
+  });
+
+  test("local copies of one address and node share a Backend by the same rules, under a name of their own (S21)", () => {
+    const slices = [
+      sliceRecord("a/1", "a/b", [endpointRecord("10.0.0.1", { nodeName: "n2" })], [http, metrics]),
+      sliceRecord("a/2", "a/b", [endpointRecord("10.0.0.1", { nodeName: "n1" })], [http, metrics]),
+    ];
+    const resources = compile([web, ...slices]);
+    assert.deepEqual(backends(resources), [
+      "10.0.0.1 http/1/8080,metrics/1/9090 local n1",
+      "10.0.0.1 http/1/8080,metrics/1/9090 n2",
+    ]);
+    const names = resources.filter(({ value }) => value.kind === "backend").map(({ name }) => name);
+    assert.deepEqual(names.toSorted(), [
+      "a/b\u000010.0.0.1\u00001/8080/http\u00001/9090/metrics",
+      "a/b\u000010.0.0.1\u00001/8080/http\u00001/9090/metrics\u0000@n1",
+    ]);
   });
 });
 

@@ -101,6 +101,7 @@ export function encodeBackend(
         notReady: !endpoint.isReady,
         notServing: !endpoint.isServing,
         terminating: endpoint.isTerminating,
+        localCopy: group.isLocalCopy,
       },
     },
   });
@@ -113,7 +114,7 @@ export function nameOfBackend(service: string, group: EndpointGroup): string {
     protocol: protocols[port.protocol],
     number: port.number,
   }));
-  return backendName(service, group.address, ports);
+  return backendName(service, group.address, ports, group.isLocalCopy ? group.endpoint.nodeName : "");
 }
 
 /** True if `backend`, of the same resource name, would be encoded to the same bytes. */

@@ -1,6 +1,7 @@
 /**
  * The slices of one service -> what becomes its Backends. Copies of an endpoint are merged per (family, port name, protocol,
- * address, number); then the endpoints of one address that are equal in all but their port form one group.
+ * address, number); then the endpoints of one address that are equal in all but their port form one group. Where copies disagree
+ * and a node's own one wins on that node only (S21), it is in a group of its own.
  */
 import { compareText, familyOf } from "@weft/proto/address.ts";
 import type { Address, Family } from "@weft/proto/address.ts";
@@ -12,6 +13,8 @@ export interface EndpointGroup {
   readonly ports: readonly SlicePortRecord[];
   /** Node, zone, hints and conditions of each endpoint of the group. */
   readonly endpoint: EndpointRecord;
+  /** Counts on its own node only, instead of the same endpoints of other groups. */
+  readonly isLocalCopy: boolean;
 }
 
 /** Order of protocols on the wire. */
@@ -22,40 +25,74 @@ interface Copy {
   readonly endpoint: EndpointRecord;
 }
 
+/** Copies of one endpoint, in the order of slice names. */
+interface Copies {
+  /** Wins on every node that has no copy of its own that wins there. */
+  winner: Copy;
+  /** All of them, once there are two that differ. */
+  all: Copy[] | undefined;
+}
+
 /** @param families those in which the service has a ClusterIP; endpoints of another serve no frontend and no health check (S11). */
 export function mergeEndpoints(
   slices: Iterable<EndpointSliceRecord>,
   families: ReadonlySet<Family>,
 ): readonly EndpointGroup[] {
-  const merged = new Map<string, Copy>();
+  const merged = new Map<string, Copies>();
   for (const slice of [...slices].toSorted((a, b) => compareText(a.name, b.name))) {
     for (const endpoint of slice.endpoints) {
       if (!families.has(familyOf(endpoint.address))) continue;
       for (const port of slice.ports) {
         const key = `${endpoint.address} ${port.protocol} ${port.number} ${port.name}`;
-        const earlier = merged.get(key);
+        const copy = { port, endpoint };
+        const copies = merged.get(key);
+        if (copies === undefined) {
+          merged.set(key, { winner: copy, all: undefined });
+          continue;
+        }
+        // Copies that say the same of the node cannot win on another one.
+        if (copies.all !== undefined || endpoint.nodeName !== copies.winner.endpoint.nodeName) {
+          copies.all ??= [copies.winner];
+          copies.all.push(copy);
+        }
         // Equal ranks: the earlier slice name wins, in one slice the earlier endpoint.
-        if (earlier === undefined || rank(endpoint) > rank(earlier.endpoint)) merged.set(key, { port, endpoint });
+        if (rank(endpoint) > rank(copies.winner.endpoint)) copies.winner = copy;
       }
     }
   }
-  return group(merged.values());
+  const winners: Copy[] = [];
+  const locals: Copy[] = [];
+  for (const { winner, all } of merged.values()) {
+    winners.push(winner);
+    if (all !== undefined) locals.push(...localWinners(winner, all));
+  }
+  return [...group(winners, false), ...group(locals, true)];
 }
 
-/**
- * S21: one that is not terminating wins, then one with a nodeName, ready, serving. Which copy is the local one differs by node,
- * and a Backend is the same on every node, so that step of kube-proxy's order is the nodeName's.
- */
+/** S21 but for the local one, which differs by node: one that is not terminating, with a nodeName, ready, serving. */
 function rank(of: EndpointRecord): number {
   return (of.isTerminating ? 0 : 8) + (of.nodeName === "" ? 0 : 4) + (of.isReady ? 2 : 0) + (of.isServing ? 1 : 0);
 }
 
-function group(copies: Iterable<Copy>): readonly EndpointGroup[] {
-  const groups = new Map<string, { address: Address; ports: SlicePortRecord[]; endpoint: EndpointRecord }>();
+/** The best copy of each node that wins there: only "not terminating" comes before "local". */
+function localWinners(winner: Copy, all: readonly Copy[]): Iterable<Copy> {
+  const byNode = new Map<string, Copy>();
+  for (const copy of all) {
+    const { nodeName, isTerminating } = copy.endpoint;
+    if (nodeName === "" || nodeName === winner.endpoint.nodeName) continue;
+    if (isTerminating !== winner.endpoint.isTerminating) continue;
+    const best = byNode.get(nodeName);
+    if (best === undefined || rank(copy.endpoint) > rank(best.endpoint)) byNode.set(nodeName, copy);
+  }
+  return byNode.values();
+}
+
+function group(copies: Iterable<Copy>, isLocalCopy: boolean): readonly EndpointGroup[] {
+  const groups = new Map<string, EndpointGroup & { readonly ports: SlicePortRecord[] }>();
   for (const { port, endpoint } of copies) {
     const key = groupKey(endpoint);
     const found = groups.get(key);
-    if (found === undefined) groups.set(key, { address: endpoint.address, ports: [port], endpoint });
+    if (found === undefined) groups.set(key, { address: endpoint.address, ports: [port], endpoint, isLocalCopy });
     else found.ports.push(port);
   }
   for (const { ports } of groups.values()) if (ports.length > 1) ports.sort(comparePorts);

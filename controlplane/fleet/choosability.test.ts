@@ -147,6 +147,40 @@ const cases: readonly Case[] = [
     ],
     expected: "drained",
   },
+  {
+    name: "not ready but for the copy of one node",
+    backends: [
+      { ...one, node: "n1", state: "not-ready" },
+      { ...one, node: "n2", localCopy: true },
+    ],
+    expected: "choosable",
+  },
+  {
+    name: "ready but for the copy of one node",
+    backends: [
+      { ...one, node: "n1" },
+      { ...one, node: "n2", state: "not-ready", localCopy: true },
+    ],
+    expected: "choosable",
+  },
+  {
+    name: "terminating beside one that is ready on one node only",
+    backends: [
+      { ...one, state: "terminating" },
+      { ...two, node: "n1", state: "not-ready" },
+      { ...two, node: "n2", localCopy: true },
+    ],
+    expected: "fallback",
+  },
+  {
+    name: "terminating beside one that is not ready on one node",
+    backends: [
+      { ...one, state: "terminating" },
+      { ...two, node: "n1" },
+      { ...two, node: "n2", state: "not-ready", localCopy: true },
+    ],
+    expected: "fallback",
+  },
 ];
 
 const target = { address: address("10.0.0.1"), port: 80 };

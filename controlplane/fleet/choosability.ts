@@ -103,12 +103,14 @@ export class ChoosabilityIndex {
     }
     if (!backend.notReady) return { kind: "choosable", service: service.name };
     if (backend.notServing || !backend.terminating) return { kind: "drained" };
+    // A local copy (S21) makes no cluster set but its own node's, and there may take away what another backend gives.
+    const replaced = replacedAddresses(holder?.backends.values() ?? []);
     let isClusterSetEmpty = true;
     let isLocalSetEmpty = true;
     for (const other of holder?.backends.values() ?? []) {
       if (other.notReady || other.address.length !== backend.address.length) continue;
       if (!other.ports.some((own) => own.name === port.name && own.protocol === port.protocol)) continue;
-      isClusterSetEmpty = false;
+      if (!other.localCopy && !replaced.has(addressFromBytes(other.address))) isClusterSetEmpty = false;
       if (other.node === backend.node) isLocalSetEmpty = false;
       if (!isLocalSetEmpty) break;
     }
@@ -170,6 +172,14 @@ export class ChoosabilityIndex {
     if (holder === undefined) this.#holders.set(id, (holder = { service: undefined, backends: new Map() }));
     return holder;
   }
+}
+
+// Of endpoints that are not ready on some node because of its own copy.
+function replacedAddresses(backends: Iterable<Backend>): ReadonlySet<Address> {
+  const addresses = new Set<Address>();
+  for (const { localCopy, notReady, address } of backends)
+    if (localCopy && notReady) addresses.add(addressFromBytes(address));
+  return addresses;
 }
 
 function departureKey(service: bigint, target: BackendAddress): string {

@@ -29,6 +29,7 @@ export interface BackendSpec {
   readonly protocol?: Protocol;
   readonly state?: "ready" | "not-ready" | "terminating" | "terminating-not-serving";
   readonly node?: string;
+  readonly localCopy?: boolean;
 }
 
 export function serviceResource(spec: ServiceSpec): CompiledResource {
@@ -52,7 +53,8 @@ export function backendResource(spec: BackendSpec): CompiledResource {
   const state = spec.state ?? "ready";
   const protocol = spec.protocol ?? Protocol.TCP;
   const ports = Object.entries(spec.ports ?? { "": 80 }).map(([name, number]) => ({ name, protocol, number }));
-  const name = backendName(spec.of, spec.address, ports);
+  const localCopy = spec.localCopy ?? false;
+  const name = backendName(spec.of, spec.address, ports, localCopy ? spec.node : undefined);
   const backend = create(BackendSchema, {
     service: resourceId("service", spec.of),
     address: addressBytes(address(spec.address)),
@@ -61,6 +63,7 @@ export function backendResource(spec: BackendSpec): CompiledResource {
     notReady: state !== "ready",
     notServing: state === "terminating-not-serving",
     terminating: state.startsWith("terminating"),
+    localCopy,
   });
   return { id: resourceId("backend", name), name, bytes, hash, value: { kind: "backend", backend } };
 }

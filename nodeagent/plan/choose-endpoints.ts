@@ -16,18 +16,24 @@ export interface EndpointChoice {
   readonly local: readonly Target[];
 }
 
-/** Endpoints of one service port and family, without repeats, ordered by (address bytes, port). */
-export function endpointsOf(backends: readonly Backend[], port: ServicePort, family: Family): readonly Endpoint[] {
+/** Endpoints of one service port and family as the node sees them (S21), without repeats, ordered by (address bytes, port). */
+export function endpointsOf(
+  backends: readonly Backend[],
+  port: ServicePort,
+  family: Family,
+  node: PlanNode,
+): readonly Endpoint[] {
   const length = family === 4 ? 4 : 16;
   const endpoints: Endpoint[] = [];
   for (const backend of backends) {
-    if (backend.address.length !== length) continue;
+    if (backend.address.length !== length || (backend.localCopy && backend.node !== node.id)) continue;
     for (const { name, protocol, number } of backend.ports) {
       if (name !== port.name || protocol !== port.protocol) continue;
       endpoints.push({ backend, target: { address: addressFromBytes(backend.address), port: number } });
     }
   }
-  endpoints.sort(compareEndpoints);
+  // The node's own copy comes first, so that it is the one that stays.
+  endpoints.sort((a, b) => compareEndpoints(a, b) || Number(b.backend.localCopy) - Number(a.backend.localCopy));
   return endpoints.filter((endpoint, i) => i === 0 || compareEndpoints(endpoint, endpoints[i - 1] ?? endpoint) !== 0);
 }
 

@@ -43,6 +43,8 @@ export interface DescribedBackend {
   readonly nodeHints?: readonly string[];
   /** Ready unless said otherwise. */
   readonly state?: "ready" | "not-ready" | "terminating" | "terminated";
+  /** Counts on `node` only, instead of the same endpoints of others (S21). */
+  readonly localCopy?: boolean;
 }
 
 export function describedService(of: DescribedService): Service {
@@ -83,6 +85,7 @@ export function describedBackend(of: DescribedBackend): Backend {
     notReady: state !== "ready",
     notServing: state === "not-ready" || state === "terminated",
     terminating: state === "terminating" || state === "terminated",
+    localCopy: of.localCopy ?? false,
   });
 }
 

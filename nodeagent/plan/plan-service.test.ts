@@ -174,6 +174,36 @@ const cases: readonly Case[] = [
     plan: [...both(`ClusterIP ${v4} reject`), ...both("ExternalIP 192.0.2.1:80/TCP reject")],
   },
   {
+    rule: "S21",
+    is: "a local copy of this node replaces the others' same endpoint, and only that",
+    backends: [
+      { address: "10.0.0.1", ...away },
+      { address: "10.0.0.1", ...here, state: "not-ready", localCopy: true },
+      { address: "10.0.0.1", ports: [{ name: "http", number: 9 }], ...away },
+      { address: "10.0.0.2", ...away },
+    ],
+    plan: both(`ClusterIP ${v4} forward 10.0.0.1:9 10.0.0.2:8080`),
+  },
+  {
+    rule: "S21",
+    is: "a local copy of this node makes the endpoint local",
+    service: { internalLocal: true },
+    backends: [
+      { address: "10.0.0.1", ...here, localCopy: true },
+      { address: "10.0.0.1", ...away },
+    ],
+    plan: both(`ClusterIP ${v4} forward 10.0.0.1:8080`),
+  },
+  {
+    rule: "S21",
+    is: "a local copy of another node is ignored",
+    backends: [
+      { address: "10.0.0.1", state: "not-ready" },
+      { address: "10.0.0.1", ...away, localCopy: true },
+    ],
+    plan: both(`ClusterIP ${v4} reject`),
+  },
+  {
     rule: "S23",
     is: "without a ready endpoint those serving and terminating are used",
     backends: [

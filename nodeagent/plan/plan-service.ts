@@ -101,7 +101,7 @@ function balance(
   const port = service.ports[portIndex];
   const servicePort = servicePortName(service, portIndex);
   if (port === undefined) return { servicePort, cluster: none, local: none, hasUsable: false };
-  const endpoints = endpointsOf(backends, port, family);
+  const endpoints = endpointsOf(backends, port, family, node);
   return { servicePort, ...chooseEndpoints(endpoints, node), hasUsable: hasUsable(endpoints) };
 }
 

@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/discovery/v1/resource.proto.
  */
 export const file_weft_discovery_v1_resource: GenFile = /*@__PURE__*/
-  fileDesc("CiB3ZWZ0L2Rpc2NvdmVyeS92MS9yZXNvdXJjZS5wcm90bxIRd2VmdC5kaXNjb3ZlcnkudjEipQEKCFJlc291cmNlEgoKAmlkGAEgASgGEi0KB3NlcnZpY2UYAiABKAsyGi53ZWZ0LmRpc2NvdmVyeS52MS5TZXJ2aWNlSAASLQoHYmFja2VuZBgDIAEoCzIaLndlZnQuZGlzY292ZXJ5LnYxLkJhY2tlbmRIABInCgRuYW1lGAQgASgLMhcud2VmdC5kaXNjb3ZlcnkudjEuTmFtZUgAQgYKBGtpbmQi/QIKB1NlcnZpY2USDAoEbmFtZRgBIAEoCRItCgVwb3J0cxgCIAMoCzIeLndlZnQuZGlzY292ZXJ5LnYxLlNlcnZpY2VQb3J0EiwKBHR5cGUYAyABKA4yHi53ZWZ0LmRpc2NvdmVyeS52MS5TZXJ2aWNlVHlwZRITCgtjbHVzdGVyX2lwcxgEIAMoDBIUCgxleHRlcm5hbF9pcHMYBSADKAwSGQoRbG9hZF9iYWxhbmNlcl9pcHMYBiADKAwSFgoOZXh0ZXJuYWxfbG9jYWwYByABKAgSFgoOaW50ZXJuYWxfbG9jYWwYCCABKAgSGAoQYWZmaW5pdHlfc2Vjb25kcxgJIAEoDRI+Chtsb2FkX2JhbGFuY2VyX3NvdXJjZV9yYW5nZXMYCiADKAsyGS53ZWZ0LmRpc2NvdmVyeS52MS5QcmVmaXgSHgoWaGVhbHRoX2NoZWNrX25vZGVfcG9ydBgLIAEoDRIXCg9ub2RlX2xvY2FsX3Bhc3MYDCABKAgiawoLU2VydmljZVBvcnQSDAoEbmFtZRgBIAEoCRItCghwcm90b2NvbBgCIAEoDjIbLndlZnQuZGlzY292ZXJ5LnYxLlByb3RvY29sEgwKBHBvcnQYAyABKA0SEQoJbm9kZV9wb3J0GAQgASgNItsBCgdCYWNrZW5kEg8KB3NlcnZpY2UYASABKAYSDwoHYWRkcmVzcxgCIAEoDBItCgVwb3J0cxgDIAMoCzIeLndlZnQuZGlzY292ZXJ5LnYxLkJhY2tlbmRQb3J0EgwKBG5vZGUYBCABKAYSDAoEem9uZRgFIAEoBhISCgp6b25lX2hpbnRzGAYgAygGEhIKCm5vZGVfaGludHMYByADKAYSEQoJbm90X3JlYWR5GAggASgIEhMKC25vdF9zZXJ2aW5nGAkgASgIEhMKC3Rlcm1pbmF0aW5nGAogASgIIloKC0JhY2tlbmRQb3J0EgwKBG5hbWUYASABKAkSLQoIcHJvdG9jb2wYAiABKA4yGy53ZWZ0LmRpc2NvdmVyeS52MS5Qcm90b2NvbBIOCgZudW1iZXIYAyABKA0iFQoETmFtZRINCgV2YWx1ZRgBIAEoCSIpCgZQcmVmaXgSDwoHYWRkcmVzcxgBIAEoDBIOCgZsZW5ndGgYAiABKA0qWwoIUHJvdG9jb2wSGAoUUFJPVE9DT0xfVU5TUEVDSUZJRUQQABIQCgxQUk9UT0NPTF9UQ1AQARIQCgxQUk9UT0NPTF9VRFAQAhIRCg1QUk9UT0NPTF9TQ1RQEAMqhAEKC1NlcnZpY2VUeXBlEhwKGFNFUlZJQ0VfVFlQRV9VTlNQRUNJRklFRBAAEhsKF1NFUlZJQ0VfVFlQRV9DTFVTVEVSX0lQEAESGgoWU0VSVklDRV9UWVBFX05PREVfUE9SVBACEh4KGlNFUlZJQ0VfVFlQRV9MT0FEX0JBTEFOQ0VSEANiBnByb3RvMw");
+  fileDesc("CiB3ZWZ0L2Rpc2NvdmVyeS92MS9yZXNvdXJjZS5wcm90bxIRd2VmdC5kaXNjb3ZlcnkudjEipQEKCFJlc291cmNlEgoKAmlkGAEgASgGEi0KB3NlcnZpY2UYAiABKAsyGi53ZWZ0LmRpc2NvdmVyeS52MS5TZXJ2aWNlSAASLQoHYmFja2VuZBgDIAEoCzIaLndlZnQuZGlzY292ZXJ5LnYxLkJhY2tlbmRIABInCgRuYW1lGAQgASgLMhcud2VmdC5kaXNjb3ZlcnkudjEuTmFtZUgAQgYKBGtpbmQi/QIKB1NlcnZpY2USDAoEbmFtZRgBIAEoCRItCgVwb3J0cxgCIAMoCzIeLndlZnQuZGlzY292ZXJ5LnYxLlNlcnZpY2VQb3J0EiwKBHR5cGUYAyABKA4yHi53ZWZ0LmRpc2NvdmVyeS52MS5TZXJ2aWNlVHlwZRITCgtjbHVzdGVyX2lwcxgEIAMoDBIUCgxleHRlcm5hbF9pcHMYBSADKAwSGQoRbG9hZF9iYWxhbmNlcl9pcHMYBiADKAwSFgoOZXh0ZXJuYWxfbG9jYWwYByABKAgSFgoOaW50ZXJuYWxfbG9jYWwYCCABKAgSGAoQYWZmaW5pdHlfc2Vjb25kcxgJIAEoDRI+Chtsb2FkX2JhbGFuY2VyX3NvdXJjZV9yYW5nZXMYCiADKAsyGS53ZWZ0LmRpc2NvdmVyeS52MS5QcmVmaXgSHgoWaGVhbHRoX2NoZWNrX25vZGVfcG9ydBgLIAEoDRIXCg9ub2RlX2xvY2FsX3Bhc3MYDCABKAgiawoLU2VydmljZVBvcnQSDAoEbmFtZRgBIAEoCRItCghwcm90b2NvbBgCIAEoDjIbLndlZnQuZGlzY292ZXJ5LnYxLlByb3RvY29sEgwKBHBvcnQYAyABKA0SEQoJbm9kZV9wb3J0GAQgASgNIu8BCgdCYWNrZW5kEg8KB3NlcnZpY2UYASABKAYSDwoHYWRkcmVzcxgCIAEoDBItCgVwb3J0cxgDIAMoCzIeLndlZnQuZGlzY292ZXJ5LnYxLkJhY2tlbmRQb3J0EgwKBG5vZGUYBCABKAYSDAoEem9uZRgFIAEoBhISCgp6b25lX2hpbnRzGAYgAygGEhIKCm5vZGVfaGludHMYByADKAYSEQoJbm90X3JlYWR5GAggASgIEhMKC25vdF9zZXJ2aW5nGAkgASgIEhMKC3Rlcm1pbmF0aW5nGAogASgIEhIKCmxvY2FsX2NvcHkYCyABKAgiWgoLQmFja2VuZFBvcnQSDAoEbmFtZRgBIAEoCRItCghwcm90b2NvbBgCIAEoDjIbLndlZnQuZGlzY292ZXJ5LnYxLlByb3RvY29sEg4KBm51bWJlchgDIAEoDSIVCgROYW1lEg0KBXZhbHVlGAEgASgJIikKBlByZWZpeBIPCgdhZGRyZXNzGAEgASgMEg4KBmxlbmd0aBgCIAEoDSpbCghQcm90b2NvbBIYChRQUk9UT0NPTF9VTlNQRUNJRklFRBAAEhAKDFBST1RPQ09MX1RDUBABEhAKDFBST1RPQ09MX1VEUBACEhEKDVBST1RPQ09MX1NDVFAQAyqEAQoLU2VydmljZVR5cGUSHAoYU0VSVklDRV9UWVBFX1VOU1BFQ0lGSUVEEAASGwoXU0VSVklDRV9UWVBFX0NMVVNURVJfSVAQARIaChZTRVJWSUNFX1RZUEVfTk9ERV9QT1JUEAISHgoaU0VSVklDRV9UWVBFX0xPQURfQkFMQU5DRVIQA2IGcHJvdG8z");
 
 /**
  * A resource: what the protocol carries, and the unit of the catalog, of digests and of repair.
@@ -216,7 +216,11 @@ export const ServicePortSchema: GenMessage<ServicePort> = /*@__PURE__*/
 /**
  * The endpoints of one address of one service whose node, zone, hints and conditions are equal.
  * Its resource name is: the service's name, NUL, the canonical text of the address, and for each port in order NUL, the
- * protocol's number in decimal, "/", the number in decimal, "/", the port name.
+ * protocol's number in decimal, "/", the number in decimal, "/", the port name; for a local copy also NUL, "@", the name of
+ * its node.
+ *
+ * Copies of an endpoint that disagree are merged into one (S21), the same for every node, but for the step "then the local
+ * one": where a node's own copy would win on that node only, it is a Backend of its own, with `local_copy`.
  *
  * @generated from message weft.discovery.v1.Backend
  */
@@ -290,6 +294,14 @@ export type Backend = Message<"weft.discovery.v1.Backend"> & {
    * @generated from field: bool terminating = 10;
    */
   terminating: boolean;
+
+  /**
+   * The Backend counts on the node named by `node` only. There each of its ports MUST replace the same (port name, protocol,
+   * address, number) of the service's other Backends; every other node MUST ignore it. `node` is set.
+   *
+   * @generated from field: bool local_copy = 11;
+   */
+  localCopy: boolean;
 };
 
 /**
