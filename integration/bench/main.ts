@@ -4,6 +4,7 @@
  *
  * Arguments: `[SERVICES] [ENDPOINTS] [CHANGES]`, 1,000 services of 10 endpoints and 60 changes unless given.
  */
+import os from "node:os";
 import { podAddresses } from "../lab/address-plan.ts";
 import type { EndpointSpec, ServiceSpec } from "../lab/cluster-manifests.ts";
 import { expectSuccess } from "../lab/command.ts";
@@ -46,6 +47,7 @@ async function bench(): Promise<number> {
       ackUs.push(commitToAckUs);
     }
   }
+  print(`${os.cpus().length} x ${os.cpus()[0]?.model ?? os.arch()}, Linux ${os.release()}, Node ${process.version}`);
   print(
     `${services} services x ${endpoints} endpoints, ${nodes} nodes on this machine, ${changes} changes of one endpoint`,
   );
