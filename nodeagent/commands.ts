@@ -26,7 +26,8 @@ const run = defineCommand({
   name: "weft-agent run",
   summary: "Serves the node's services, and follows a control plane.",
   details: [
-    "Prints one line on stdout once the node serves: ready node=NAME [http=HOST:PORT].",
+    "Prints one line on stdout once the node serves: ready node=NAME [http=HOST:PORT] [healthz=HOST:PORT] [metrics=HOST:PORT].",
+    "Health check node ports of services are always served, on all addresses of the node.",
     "What is live stays live when the agent ends; `weft-agent cleanup` removes it.",
   ].join("\n"),
   flags: {
@@ -55,6 +56,18 @@ const run = defineCommand({
     http: single({
       value: "HOST:PORT",
       help: "Listen for /livez, /readyz, /metrics and /v1/dump.",
+      parse: parseListenAddress,
+      print: printHostPort,
+    }),
+    healthz: single({
+      value: "HOST:PORT",
+      help: "Listen for /healthz and /livez as kube-proxy does (its default: 0.0.0.0:10256).",
+      parse: parseListenAddress,
+      print: printHostPort,
+    }),
+    metrics: single({
+      value: "HOST:PORT",
+      help: "Listen for /metrics only (kube-proxy's default: 127.0.0.1:10249).",
       parse: parseListenAddress,
       print: printHostPort,
     }),

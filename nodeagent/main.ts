@@ -43,7 +43,7 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
     { printHostPort },
     { clientSecurity },
     { Agent },
-    { agentRoutes },
+    { agentRoutes, metricsRoutes },
     { dialer },
     { defaultSyncLimits },
   ] = await Promise.all([
@@ -77,8 +77,14 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
   });
   await using http =
     values.http === undefined ? undefined : await listenHttp(values.http, agentRoutes(agent, metrics), log);
+  await using healthz =
+    values.healthz === undefined ? undefined : await listenHttp(values.healthz, agent.health.routes(), log);
+  await using scraped =
+    values.metrics === undefined ? undefined : await listenHttp(values.metrics, metricsRoutes(metrics), log);
+  const bound = Object.entries({ http, healthz, metrics: scraped });
+  const places = bound.map(([name, server]) => (server === undefined ? "" : ` ${name}=${server.address}`)).join("");
   await agent.run(signal, () => {
-    process.stdout.write(`ready node=${values.node}${http === undefined ? "" : ` http=${http.address}`}\n`);
+    process.stdout.write(`ready node=${values.node}${places}\n`);
   });
   log.info("ended; what is live stays live", { signal: String(signal.reason) });
 }

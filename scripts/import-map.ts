@@ -54,6 +54,8 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/http/wait-route.ts": ["clock"],
 
   "nodeagent/main.ts": ["the process"],
+  "nodeagent/health/health-check-servers.ts": ["HTTP sockets", "timers"],
+  "nodeagent/runtime/node-health.ts": ["clock"],
   "nodeagent/runtime/agent.ts": ["timers", "names of the machine"],
   "nodeagent/runtime/compact-heap.ts": ["the heap"],
   "nodeagent/runtime/discovery-stream.ts": ["@grpc/grpc-js"],
@@ -69,6 +71,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/dataplane/kernel/cgroup.ts": ["cgroup files"],
   "nodeagent/dataplane/kernel/cleanup-pinned.ts": ["pins"],
   "nodeagent/dataplane/kernel/dump-pinned.ts": ["pins"],
+  "nodeagent/dataplane/kernel/earlier-maps.ts": ["pins"],
   "nodeagent/dataplane/kernel/kernel-dataplane.ts": ["pins"],
   "nodeagent/dataplane/kernel/libbpf.ts": ["koffi", "the kernel"],
   "nodeagent/dataplane/kernel/load-programs.ts": ["bpf objects"],

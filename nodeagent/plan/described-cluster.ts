@@ -31,6 +31,8 @@ export interface DescribedService {
   readonly affinitySeconds?: number;
   readonly sourceRanges?: readonly string[];
   readonly nodeLocalPass?: boolean;
+  /** Makes it a LoadBalancer service. */
+  readonly healthCheckNodePort?: number;
 }
 
 export interface DescribedBackend {
@@ -51,7 +53,12 @@ export function describedService(of: DescribedService): Service {
   const hasNodePort = of.ports.some(({ nodePort }) => nodePort !== undefined);
   return create(ServiceSchema, {
     name: of.name,
-    type: hasNodePort ? ServiceType.NODE_PORT : ServiceType.CLUSTER_IP,
+    type:
+      of.healthCheckNodePort !== undefined
+        ? ServiceType.LOAD_BALANCER
+        : hasNodePort
+          ? ServiceType.NODE_PORT
+          : ServiceType.CLUSTER_IP,
     ports: of.ports.map(({ name = "", protocol = "TCP", port, nodePort = 0 }) => ({
       name,
       protocol: Protocol[protocol],
@@ -65,6 +72,7 @@ export function describedService(of: DescribedService): Service {
     internalLocal: of.internalLocal ?? false,
     affinitySeconds: of.affinitySeconds ?? 0,
     nodeLocalPass: of.nodeLocalPass ?? false,
+    healthCheckNodePort: of.healthCheckNodePort ?? 0,
     loadBalancerSourceRanges: (of.sourceRanges ?? []).map((text) => {
       const prefix = parsePrefix(text);
       if (prefix === undefined) throw new RangeError(`not a range: ${text}`);

@@ -16,7 +16,7 @@ export function agentRoutes(agent: Agent, metrics: Metrics): Routes {
       const failure = agent.activationFailure;
       return failure === undefined ? textResponse(200, "ok") : textResponse(503, failure);
     },
-    "/metrics": () => ({ status: 200, contentType: Metrics.contentType, body: metrics.print() }),
+    ...metricsRoutes(metrics),
     [dumpPath]: () => ({
       status: 200,
       contentType: "application/x-ndjson",
@@ -25,4 +25,9 @@ export function agentRoutes(agent: Agent, metrics: Metrics): Routes {
         .join(""),
     }),
   };
+}
+
+/** What `--metrics` serves. */
+export function metricsRoutes(metrics: Metrics): Routes {
+  return { "/metrics": () => ({ status: 200, contentType: Metrics.contentType, body: metrics.print() }) };
 }

@@ -19,6 +19,7 @@ import { AgentMetrics, observeAgent } from "./agent-metrics.ts";
 import type { OpenStream } from "./discovery-stream.ts";
 import type { NodeFailure } from "./failures.ts";
 import { interfaceAddresses } from "./node-addresses.ts";
+import { NodeHealth } from "./node-health.ts";
 import { Rounds } from "./rounds.ts";
 import { SyncLoop } from "./sync-loop.ts";
 
@@ -45,14 +46,20 @@ export class Agent {
   readonly #store: Store;
   readonly #rounds: Rounds;
   readonly #loop: SyncLoop;
+  /** What this node tells others of its health. */
+  readonly health: NodeHealth;
   #isReady = false;
 
-  private constructor(options: AgentOptions, parts: { file: StateFile; store: Store; rounds: Rounds; loop: SyncLoop }) {
+  private constructor(
+    options: AgentOptions,
+    parts: { file: StateFile; store: Store; rounds: Rounds; loop: SyncLoop; health: NodeHealth },
+  ) {
     this.#options = options;
     this.#file = parts.file;
     this.#store = parts.store;
     this.#rounds = parts.rounds;
     this.#loop = parts.loop;
+    this.health = parts.health;
   }
 
   /** Opens the state folder and the dataplane. Nothing is changed in the dataplane before `run`. */
@@ -80,6 +87,15 @@ export class Agent {
       metrics,
       addresses,
       view: saved?.view,
+      onRound: (report) => health.roundDone(report),
+      onChange: () => loop.changed(),
+    });
+    const health = new NodeHealth({
+      node,
+      store,
+      readings: { waiting: () => rounds.waiting, queuedAtMs: () => rounds.queuedAtMs },
+      log,
+      metrics: options.metrics,
       onChange: () => loop.changed(),
     });
     const versions = { agent: version, kernel: release(), dataplane: options.dataplaneKind };
@@ -95,12 +111,14 @@ export class Agent {
       limits: options.limits,
       initial,
       addresses,
+      healthFailures: () => health.failures,
     });
     if (saved?.cursor !== undefined && initial.standing.floor === undefined) {
       rounds.committed(undefined, saved.cursor, undefined);
     }
     if (initial.standing.floor === undefined) rounds.open();
-    const agent = new Agent(options, { file, store, rounds, loop });
+    else health.adopted();
+    const agent = new Agent(options, { file, store, rounds, loop, health });
     observeAgent(options.metrics, {
       syncState: () => loop.state.kind,
       activeRevision: () => rounds.active?.cursor.revision ?? revisionZero,
@@ -159,6 +177,7 @@ export class Agent {
     try {
       await Promise.all([
         guard(this.#rounds.run(either)),
+        guard(this.health.run(either)),
         guard(this.#follow(either, ready)),
         guard(this.#watchAddresses(either)),
       ]);

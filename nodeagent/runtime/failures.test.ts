@@ -10,6 +10,7 @@ describe("the list of failures", () => {
         { service: "a/conflict", category: "conflict", reason: "2" },
         { service: "a/sctp", category: "unsupported", reason: "SCTP" },
       ],
+      health: [{ service: "a/conflict", category: "conflict", reason: "3: a health check node port" }],
       dataplane: [
         { service: "z/full", category: "capacity", reason: "full" },
         { service: "y/refused", category: "kernel", reason: "E2BIG" },
@@ -26,6 +27,7 @@ describe("the list of failures", () => {
         "unsupported a/sctp",
         "conflict a/conflict",
         "conflict a/conflict",
+        "conflict a/conflict",
       ],
     );
     assert.match(list[0]?.reason ?? "", /20 of the 30 services.*confirm/);
@@ -34,6 +36,7 @@ describe("the list of failures", () => {
   it("names what plan and dataplane both cannot do once", () => {
     const list = mergeFailures({
       notices: [{ service: "ns/sctp", category: "unsupported", reason: "by the plan" }],
+      health: [],
       dataplane: [{ service: "ns/sctp", category: "unsupported", reason: "by the kernel" }],
       activation: "nothing can be activated: EIO",
       held: undefined,

@@ -17,6 +17,8 @@ export interface NodeFailure {
 
 export interface FailureSources {
   readonly notices: readonly PlanNotice[];
+  /** Health check node ports that cannot be bound. */
+  readonly health: readonly NodeFailure[];
   readonly dataplane: readonly DataplaneFailure[];
   /** Why nothing can be activated; undefined: it can. */
   readonly activation: string | undefined;
@@ -42,7 +44,13 @@ export const wireCategory: Readonly<Record<NodeFailureCategory, FailureCategory>
 };
 
 /** The full list: ordered by category (those that hold a wait first), then service. Plan and dataplane name the same only once. */
-export function mergeFailures({ notices, dataplane, activation, held }: FailureSources): readonly NodeFailure[] {
+export function mergeFailures({
+  notices,
+  health,
+  dataplane,
+  activation,
+  held,
+}: FailureSources): readonly NodeFailure[] {
   const merged = new Map<string, NodeFailure>();
   const add = (failure: NodeFailure): void => {
     const key = `${failure.category} ${failure.service}${failure.category === "conflict" ? ` ${failure.reason}` : ""}`;
@@ -52,6 +60,7 @@ export function mergeFailures({ notices, dataplane, activation, held }: FailureS
   if (activation !== undefined) add({ service: "", category: "kernel", reason: activation });
   for (const failure of dataplane) add(failure);
   for (const notice of notices) add(notice);
+  for (const failure of health) add(failure);
   return [...merged.values()].toSorted(
     (a, b) =>
       categories.indexOf(a.category) - categories.indexOf(b.category) ||

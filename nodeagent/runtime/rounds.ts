@@ -12,6 +12,7 @@ import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
+import type { RoundReport, Waiting } from "../health/kube-proxy-metrics.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
@@ -47,6 +48,8 @@ export interface RoundsOptions {
   readonly addresses: readonly Address[];
   /** From the state on disk. */
   readonly view: NodeView | undefined;
+  /** A round is active. */
+  readonly onRound: (report: RoundReport) => void;
   /** What is live, or the list of failures, changed. */
   readonly onChange: () => void;
 }
@@ -57,6 +60,9 @@ export class Rounds {
   #addresses: readonly Address[];
   #view: NodeView | undefined;
   #pending = emptyPending();
+  // Of the round that is running.
+  #taken: PendingChanges | undefined;
+  #queuedAtMs: number | undefined;
   #active: Active | undefined;
   // Cursor of what the dataplane holds or is to hold: that of the newest round taken.
   #cursor: Cursor | undefined;
@@ -98,6 +104,22 @@ export class Rounds {
     return this.#activationFailure;
   }
 
+  /** What was received and may be activated, but is not active. */
+  get waiting(): Waiting {
+    const taken = this.#taken;
+    const { sinceMs, serviceChanges, backendChanges } = this.#pending;
+    return {
+      sinceMs: this.#isOpen ? (taken?.sinceMs ?? sinceMs) : undefined,
+      serviceChanges: serviceChanges + (taken?.serviceChanges ?? 0),
+      backendChanges: backendChanges + (taken?.backendChanges ?? 0),
+    };
+  }
+
+  /** Unix milliseconds when something last came to wait. */
+  get queuedAtMs(): number | undefined {
+    return this.#queuedAtMs;
+  }
+
   /** Zone and service CIDRs as last told. */
   get view(): NodeView | undefined {
     return this.#view;
@@ -107,6 +129,8 @@ export class Rounds {
   open(): void {
     if (this.#isOpen) return;
     this.#isOpen = true;
+    // Until now it was held back on purpose.
+    if (this.#pending.sinceMs !== undefined) this.#pending.sinceMs = performance.now();
     this.#poke();
   }
 
@@ -121,20 +145,20 @@ export class Rounds {
     if (change !== undefined) mergeChange(pending, change);
     pending.cursor = cursor;
     pending.receivedAtMs = receivedAtMs ?? pending.receivedAtMs;
-    this.#poke();
+    this.#queued();
   }
 
   nodeViewChanged(view: NodeView): void {
     this.#view = view;
     this.#pending.isNodeChanged = true;
     this.#pending.isViewChanged = true;
-    this.#poke();
+    this.#queued();
   }
 
   addressesChanged(addresses: readonly Address[]): void {
     this.#addresses = addresses;
     this.#pending.isNodeChanged = true;
-    this.#poke();
+    this.#queued();
   }
 
   /** Resolves once nothing waits to be activated, or cannot be. */
@@ -184,6 +208,7 @@ export class Rounds {
     }
     this.#cursor = cursor;
     this.#isRunning = true;
+    this.#taken = taken;
     const { digest } = store;
     const view = this.#view;
     const wantsSnapshot = file.wantsSnapshot;
@@ -213,6 +238,7 @@ export class Rounds {
       return;
     } finally {
       this.#isRunning = false;
+      this.#taken = undefined;
     }
     activeMs = performance.now();
     this.#needsAll = false;
@@ -227,6 +253,9 @@ export class Rounds {
     };
     this.#active = { cursor, digest, appliedAtUs: (performance.timeOrigin + activeMs) * 1_000, durations };
     metrics.roundDone(durations, taken.receivedAtMs !== undefined);
+    const { touched, serviceChanges, backendChanges, triggers } = taken;
+    const seconds = (activeMs - startMs) / 1_000;
+    this.#options.onRound({ isAll, touched, plans: services, seconds, serviceChanges, backendChanges, triggers });
     if (whole !== undefined) this.#rewrite(whole);
     this.#options.onChange();
     if (services.length >= bulkServicesMin) this.#isBulky = true;
@@ -307,6 +336,13 @@ export class Rounds {
     const waiting = this.#settled;
     this.#settled = [];
     for (const resolve of waiting) resolve();
+  }
+
+  #queued(): void {
+    const nowMs = performance.now();
+    this.#pending.sinceMs ??= nowMs;
+    this.#queuedAtMs = performance.timeOrigin + nowMs;
+    this.#poke();
   }
 
   #poke(): void {

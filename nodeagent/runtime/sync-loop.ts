@@ -60,6 +60,8 @@ export interface SyncLoopOptions {
   readonly limits: SyncLimits;
   readonly initial: SyncState;
   readonly addresses: readonly Address[];
+  /** Notices of health check node ports. */
+  readonly healthFailures: () => readonly NodeFailure[];
 }
 
 export class SyncLoop {
@@ -93,9 +95,10 @@ export class SyncLoop {
 
   /** The full current list. */
   get failures(): readonly NodeFailure[] {
-    const { rounds } = this.#options;
+    const { rounds, healthFailures } = this.#options;
     return mergeFailures({
       notices: rounds.notices,
+      health: healthFailures(),
       dataplane: rounds.failures,
       activation: rounds.activationFailure,
       held: this.#state.kind === "holding" ? this.#state.removal : undefined,

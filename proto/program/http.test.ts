@@ -37,6 +37,18 @@ describe("the HTTP server", () => {
     ["GET", "/broken", 500, /^internal error; see the log of this program\n$/],
     ["GET", `/livez?${"x".repeat(5_000)}`, 414, /longer than 4096/],
   ];
+  test("one answer serves every path, with headers of its own", async () => {
+    await using server = await listenHttp(
+      { host: "127.0.0.1", port: 0 },
+      ({ path, localAddress }) => ({ status: 503, headers: { "x-weight": "0" }, body: `${path} at ${localAddress}` }),
+      silentLog,
+    );
+    const response = await fetch(`http://${server.address}/any/path`);
+    assert.equal(response.status, 503);
+    assert.equal(response.headers.get("x-weight"), "0");
+    assert.equal(await response.text(), "/any/path at 127.0.0.1");
+  });
+
   for (const [method, path, status, body] of answers) {
     test(`answers ${method} ${path.slice(0, 60)} with ${status}`, async () => {
       await using server = await start();

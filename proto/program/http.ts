@@ -16,6 +16,8 @@ export interface HttpRequest {
   readonly query: URLSearchParams;
   /** Address of the other end, without port; a v4-mapped one is IPv4. */
   readonly peerAddress: string;
+  /** Address of this end, without port; a v4-mapped one is IPv4. */
+  readonly localAddress: string;
   /** Aborts when the client goes away or the server closes. */
   readonly signal: AbortSignal;
 }
@@ -24,6 +26,8 @@ export interface HttpResponse {
   readonly status: number;
   /** Default: text/plain. */
   readonly contentType?: string;
+  /** Further ones, names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body: string | Uint8Array;
 }
 
@@ -46,8 +50,12 @@ const idleTimeoutMs = 30_000;
 const urlCharactersMax = 4_096;
 const closeGraceMs = 1_000;
 
-/** @throws ProgramError if the address cannot be bound. */
-export async function listenHttp(at: HostPort, routes: Routes, log: Log): Promise<HttpServer> {
+/**
+ * @param at An empty host: all addresses of the machine.
+ * @param routes One answer instead of routes answers every path.
+ * @throws ProgramError if the address cannot be bound.
+ */
+export async function listenHttp(at: HostPort, routes: Routes | Answer, log: Log): Promise<HttpServer> {
   const stopping = new AbortController();
   const options = { maxHeaderSize: headerBytesMax, headersTimeout: headersTimeoutMs, requestTimeout: headersTimeoutMs };
   const server = createServer({ ...options, keepAliveTimeout: idleTimeoutMs }, (request, response) => {
@@ -81,7 +89,7 @@ export function jsonResponse(status: number, value: unknown): HttpResponse {
 }
 
 async function answer(
-  routes: Routes,
+  routes: Routes | Answer,
   request: IncomingMessage,
   response: ServerResponse,
   stopping: AbortSignal,
@@ -110,25 +118,35 @@ async function answer(
     "content-length": body.length,
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
+    ...result.headers,
   });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-function route(routes: Routes, request: IncomingMessage, signal: AbortSignal): HttpResponse | Promise<HttpResponse> {
+function route(
+  routes: Routes | Answer,
+  request: IncomingMessage,
+  signal: AbortSignal,
+): HttpResponse | Promise<HttpResponse> {
   const target = request.url ?? "/";
   if (target.length > urlCharactersMax)
     return textResponse(414, `the URL is longer than ${urlCharactersMax} characters`);
   const question = target.indexOf("?");
   const path = question < 0 ? target : target.slice(0, question);
-  const found = Object.hasOwn(routes, path) ? routes[path] : undefined;
+  const found = typeof routes === "function" ? routes : Object.hasOwn(routes, path) ? routes[path] : undefined;
   if (found === undefined) return textResponse(404, `no such page; there are: ${Object.keys(routes).join(" ")}`);
   if (request.method !== "GET" && request.method !== "HEAD") return textResponse(405, "use GET");
   return found({
     path,
     query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
-    peerAddress: (request.socket.remoteAddress ?? "").replace(/^::ffff:/, ""),
+    peerAddress: plainAddress(request.socket.remoteAddress),
+    localAddress: plainAddress(request.socket.localAddress),
     signal,
   });
+}
+
+function plainAddress(address: string | undefined): string {
+  return (address ?? "").replace(/^::ffff:/, "");
 }
 
 function refuseMalformed(error: Error, socket: Duplex): void {
