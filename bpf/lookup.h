@@ -118,7 +118,7 @@ static __always_inline bool lookup(const struct frontend_key *key, struct found 
     barrier();
     if (read_active() == sequence) break;
   }
-  return is_found;
+  return is_found && found->descriptor.action != ACTION_PASS;
 }
 
 static __always_inline const struct backend *choose_backend(const struct descriptor *descriptor) {

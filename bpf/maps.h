@@ -18,7 +18,7 @@ struct {
   __type(value, __u32);
 } frontends SEC(".maps");
 
-/* ClusterIP -> index of the state that says what its undefined ports do */
+/* ClusterIP -> index of the state that says what its undefined ports do: reject or pass */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, WEFT_FRONTENDS_MAX);

@@ -49,6 +49,22 @@ static __always_inline struct frontend_key frontend_of(const struct bpf_sock_add
   return key;
 }
 
+/* 127.0.0.0/8 is served to the node only: a pod's own loopback is its own. */
+static __always_inline bool is_loopback_of_pod(struct bpf_sock_addr *call, const struct address *address) {
+  __u32 zero = 0;
+  const struct settings *at;
+
+  if (address->part[0] || address->part[1] || address->part[2] != bpf_htonl(0xffff)) return false;
+  if (bpf_ntohl(address->part[3]) >> 24 != 127) return false;
+  at = bpf_map_lookup_elem(&settings, &zero);
+  return !at || bpf_get_netns_cookie(call) != at->host_netns_cookie;
+}
+
+/* False: not ours. */
+static __always_inline bool find(struct bpf_sock_addr *call, const struct frontend_key *key, struct found *found) {
+  return !is_loopback_of_pod(call, &key->address) && lookup(key, found);
+}
+
 /* 0: forward. Both refusals are immediate (S31). */
 static __always_inline int verdict_of(const struct descriptor *descriptor) {
   if (descriptor->action == ACTION_DROP) return -EHOSTUNREACH;

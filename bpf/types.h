@@ -47,6 +47,7 @@ enum action {
   ACTION_FORWARD = 1,
   ACTION_REJECT = 2,
   ACTION_DROP = 3,
+  ACTION_PASS = 4, /* of an address: what is no frontend there is not ours */
 };
 
 enum kind {

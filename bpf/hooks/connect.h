@@ -41,7 +41,7 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
   struct found found = {};
   int verdict;
 
-  if (!lookup(&key, &found)) {
+  if (!find(call, &key, &found)) {
     forget_connection(call);
     if (is_probe(&key)) redirect_probe(target);
     return 0;

@@ -15,7 +15,7 @@ static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *ta
   struct found found = {};
   int verdict;
 
-  if (!lookup(&key, &found)) return 0;
+  if (!find(call, &key, &found)) return 0;
   verdict = verdict_of(&found.descriptor);
   if (verdict) return verdict;
   flow.cookie = bpf_get_socket_cookie(call);

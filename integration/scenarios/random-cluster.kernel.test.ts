@@ -141,6 +141,6 @@ suite(`random clusters, seed ${seed}`, { skip }, () => {
 });
 
 function isServedByKernel(line: string): boolean {
-  const { scope, kind, protocol } = JSON.parse(line) as { scope: string; kind: string; protocol: string };
-  return scope === "internal" && kind === "ClusterIP" && protocol !== "SCTP";
+  const { scope, protocol } = JSON.parse(line) as { scope: string; protocol: string };
+  return scope === "internal" && protocol !== "SCTP";
 }

@@ -10,7 +10,7 @@ import type { AdoptedDescriptor } from "./descriptor-store.ts";
 import { serviceOf } from "./descriptor-store.ts";
 import { addressElement, cidrElement, frontendElement, stateKeyOf, type ElementKey } from "./element-key.ts";
 import { elementKeyBytes, elementMaps, type KernelMaps } from "./kernel-maps.ts";
-import { activationLayout, activationsMax, dropDescriptor, rejectDescriptor } from "./layout.ts";
+import { activationLayout, activationsMax, dropDescriptor, passDescriptor, rejectDescriptor } from "./layout.ts";
 import { MapReader } from "./map-reader.ts";
 import { StateTable, type StoreWord } from "./state-table.ts";
 
@@ -30,6 +30,12 @@ export interface AdoptedMaps {
   readonly states: readonly AdoptedState[];
   readonly descriptors: readonly AdoptedDescriptor[];
 }
+
+/** What else than frontends may lead to. */
+const fixedOf: Readonly<Record<"addresses" | "cidrs", readonly number[]>> = {
+  addresses: [rejectDescriptor, passDescriptor],
+  cidrs: [dropDescriptor],
+};
 
 /** Afterwards one grace must pass before any slot is given out. */
 export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): AdoptedMaps {
@@ -59,7 +65,7 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
     if (descriptor === 0) return undefined;
     if (map !== "frontends") {
       const address: Address = readAddress(wanted.key, 0);
-      if (descriptor !== (map === "addresses" ? rejectDescriptor : dropDescriptor)) return undefined;
+      if (!fixedOf[map].includes(descriptor)) return undefined;
       const element =
         map === "addresses" ? addressElement(address) : cidrElement(reader.prefix(wanted.key, wanted.length));
       return { index, element, descriptor, frontend: undefined, service: "" };

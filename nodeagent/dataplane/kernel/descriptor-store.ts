@@ -3,7 +3,7 @@
  * immutable while counted, and its slot is free again one grace after its count fell to 0. Pure.
  */
 import { resourceId } from "@weft/proto/ids.ts";
-import type { Frontend, Target } from "../../plan/frontend.ts";
+import type { Action, Frontend, Target } from "../../plan/frontend.ts";
 import { writeAddress } from "./address-codec.ts";
 import { IndexAllocator } from "./index-allocator.ts";
 import type { MappedArrays } from "./kernel-maps.ts";
@@ -32,7 +32,9 @@ interface Name {
 }
 
 /** What a descriptor says, apart from where. */
-export type Content = Pick<Frontend, "kind" | "servicePort" | "scope" | "action" | "affinitySeconds" | "targets">;
+export type Content = Pick<Frontend, "kind" | "servicePort" | "scope" | "affinitySeconds" | "targets"> & {
+  readonly action: Action | "pass";
+};
 
 export interface Descriptor {
   readonly index: number;

@@ -64,6 +64,6 @@ export function readPinned(bpffs: string): PinnedState | undefined {
   });
 }
 
-function activeOf({ arrays }: PinnedMaps): bigint {
+export function activeOf({ arrays }: PinnedMaps): bigint {
   return Atomics.load(new BigInt64Array(arrays.active, 0, 1), 0);
 }

@@ -1,20 +1,19 @@
 /**
- * The dataplane in the kernel: eBPF maps, and programs on a cgroup that read them. Serves what sockets can reach so far: the
- * internal scope of ClusterIPs, TCP and UDP. What to write is decided in RevisionWriter and RoundApplier.
+ * The dataplane in the kernel: eBPF maps, and programs on a cgroup that read them. Serves what sockets can reach: the internal
+ * scope of all frontends, TCP and UDP. What to write is decided in RevisionWriter and RoundApplier.
  */
 import { randomInt } from "node:crypto";
 import fs from "node:fs";
-import type { Prefix } from "@weft/proto/address.ts";
 import { silentLog, type Log } from "@weft/proto/program/log.ts";
-import { epoch, revisionZero, type Cursor } from "@weft/proto/cursor.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
-import type { Adopted, Dataplane, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
+import type { Adopted, Dataplane, Limit, Round, RoundResult } from "../dataplane.ts";
 import { adoptMaps } from "./adopt.ts";
 import { attachPrograms, hasLinks } from "./attach.ts";
 import { findCgroup } from "./cgroup.ts";
 import { removeFolder, removeProbes } from "./cleanup-pinned.ts";
-import { serviceOf } from "./descriptor-store.ts";
 import { readPinned, type PinnedState } from "./dump-pinned.ts";
+import { highestSequence, roundOfPinned } from "./earlier-maps.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
 import { settingsLayout } from "./layout.ts";
 import { errnoName, mapMemory, netnsCookie, type LoadedObject } from "./libbpf.ts";
@@ -84,7 +83,7 @@ export class KernelDataplane implements Dataplane {
     const maps = openMaps(object, sizes);
     const probePort = this.#writeSettings(object);
     const found = adoptMaps(maps);
-    const writer = new RevisionWriter(maps);
+    const writer = new RevisionWriter(maps, undefined, undefined, highestSequence(this.#bpffs));
     writer.adopt(found);
     await maps.grace();
     const applier = new RoundApplier(maps, writer, this.#limits, errnoName);
@@ -162,23 +161,7 @@ export class KernelDataplane implements Dataplane {
 
   // Other sizes: fill these maps with what is live in those, at the same cursor; then the links are switched.
   async #moveFrom(before: PinnedState): Promise<Cursor | undefined> {
-    const plans = new Map<
-      string,
-      { service: string; frontends: Frontend[]; rejectAddresses: Frontend["address"][]; passAddresses: [] }
-    >();
-    for (const frontend of before.frontends) {
-      const service = serviceOf(frontend.servicePort);
-      const plan = plans.get(service) ?? { service, frontends: [], rejectAddresses: [], passAddresses: [] };
-      plans.set(service, plan);
-      plan.frontends.push(frontend);
-      if (!plan.rejectAddresses.includes(frontend.address)) plan.rejectAddresses.push(frontend.address);
-    }
-    const services: ServicePlan[] = [...plans.values()];
-    const cursor = before.cursor ?? { epoch: epoch(0, 0), revision: revisionZero };
-    const { failures } = await this.#use().applier.replaceAll(
-      { cursor, services, serviceCidrs: readCidrs(before) },
-      () => undefined,
-    );
+    const { failures } = await this.#use().applier.replaceAll(roundOfPinned(before), () => undefined);
     for (const failure of failures) this.#log.warn("does not fit the new sizes", { ...failure });
     return before.cursor;
   }
@@ -202,13 +185,4 @@ function hasOtherSizes(bpffs: string, limits: KernelLimits): boolean {
   return fs
     .readdirSync(bpffs)
     .some((name) => limitsOfFolder(name) !== undefined && name !== servicesFolderName(limits));
-}
-
-function readCidrs({ maps }: PinnedState): Prefix[] {
-  const reader = new MapReader(maps.arrays);
-  const { keys, indices } = maps.elements("cidrs");
-  return Array.from(indices, (_, i) => {
-    const key = keys.subarray(i * 20, (i + 1) * 20);
-    return reader.prefix(key.subarray(4), new DataView(key.buffer, key.byteOffset).getUint32(0, true));
-  });
 }

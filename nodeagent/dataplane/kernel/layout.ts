@@ -5,7 +5,7 @@
 import type { Action, FrontendKind, ProtocolName, Scope } from "../../plan/frontend.ts";
 
 /** Bump when a struct or a map of bpf/maps.h changes: other versions are loaded beside and switched to, never reused. */
-export const serviceLayoutVersion = 1;
+export const serviceLayoutVersion = 2;
 /** The same for bpf/flow-maps.h. */
 export const flowLayoutVersion = 1;
 
@@ -43,13 +43,15 @@ export const descriptorsCeiling = 1 << 24;
 export const activationsMax = 64;
 export const cidrsMax = 256;
 
-/** Absent, and the two that stand for no service port. */
+/** Absent, and those that stand for no service port. */
 export const absentDescriptor = 0;
 export const rejectDescriptor = 1;
 export const dropDescriptor = 2;
-export const firstFreeDescriptor = 3;
+export const passDescriptor = 3;
+export const firstFreeDescriptor = 4;
 
-export const actionCodes: Readonly<Record<Action, number>> = { forward: 1, reject: 2, drop: 3 };
+/** `pass` is of addresses only. */
+export const actionCodes: Readonly<Record<Action | "pass", number>> = { forward: 1, reject: 2, drop: 3, pass: 4 };
 export const kindCodes: Readonly<Record<FrontendKind, number>> = {
   ClusterIP: 1,
   NodePort: 2,

@@ -4,14 +4,17 @@ import { once } from "node:events";
 import fs from "node:fs";
 import { after, before as setUp, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { parsePrefix } from "@weft/proto/address.ts";
 import { planLines } from "../../plan/plan-line.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import { cleanupPinned } from "./cleanup-pinned.ts";
-import { dumpPinned } from "./dump-pinned.ts";
+import { dumpPinned, readPinned } from "./dump-pinned.ts";
+import { roundOfPinned } from "./earlier-maps.ts";
 import { KernelDataplane } from "./kernel-dataplane.ts";
 import { kernelTestsSkipped, makeKernelLab, type KernelLab, type Place } from "./testing/kernel-lab.ts";
-import { bothProtocols, clusterIp, ignore, roundOf } from "./testing/plans.ts";
+import { addressOf, bothProtocols, clusterIp, goneService, ignore, roundOf } from "./testing/plans.ts";
 import { plansAt } from "./testing/writer-process.ts";
+import { isServicesFolder } from "./pin-folder.ts";
 import { startPod } from "./testing/pod.ts";
 
 const limits = { frontends: 64, backends: 64, services: 16 };
@@ -87,11 +90,13 @@ describe("kernel dataplane over its life", { skip: kernelTestsSkipped() }, () =>
 
   it("moves what is live to maps of other sizes", async () => {
     const place = lab.place();
-    const plans = plansAt(3);
+    const passed = { ...goneService("a/passed"), passAddresses: [addressOf("172.30.0.3")] };
+    const plans = [...plansAt(3), passed];
+    const serviceCidrs = ["172.30.0.0/16"].map((text) => parsePrefix(text)).filter((prefix) => prefix !== undefined);
     {
       await using dataplane = new KernelDataplane({ ...place, limits });
       await dataplane.open();
-      await dataplane.apply(roundOf(3, plans), ignore);
+      await dataplane.apply(roundOf(3, plans, { serviceCidrs }), ignore);
     }
     const before = lines(dumpPinned(place.bpffs));
     {
@@ -99,11 +104,18 @@ describe("kernel dataplane over its life", { skip: kernelTestsSkipped() }, () =>
       assert.equal((await dataplane.open()).cursor?.revision, 3);
       assert.equal(lines(dataplane.dump()), before);
       assert.equal(lines(dumpPinned(place.bpffs)), before);
+      const pinned = readPinned(place.bpffs);
+      assert.ok(pinned);
+      const moved = roundOfPinned(pinned);
+      const of = moved.services.find(({ service }) => service === "");
+      assert.deepEqual(of?.rejectAddresses.toSorted(), ["172.30.0.1", "172.30.0.2", "fd00::9"]);
+      assert.deepEqual(of?.passAddresses, ["172.30.0.3"]);
+      assert.deepEqual(moved.serviceCidrs, serviceCidrs);
       const { failures } = await dataplane.replaceAll(roundOf(4, plans), ignore);
       assert.deepEqual(failures, []);
     }
     assert.equal(
-      fs.readdirSync(place.bpffs).filter((name) => name.startsWith("v1-")).length,
+      fs.readdirSync(place.bpffs).filter((name) => isServicesFolder(name)).length,
       1,
       "the old maps are gone",
     );

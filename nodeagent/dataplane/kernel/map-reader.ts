@@ -61,7 +61,8 @@ export class MapReader {
     const scope = nameOfCode(scopeCodes, key[frontendKeyLayout.scope] ?? 0);
     const action = nameOfCode(actionCodes, this.#descriptors.getUint8(at + descriptorLayout.action));
     const kind = nameOfCode(kindCodes, this.#descriptors.getUint8(at + descriptorLayout.kind));
-    if (protocol === undefined || scope === undefined || action === undefined || kind === undefined) return undefined;
+    if (protocol === undefined || scope === undefined || kind === undefined) return undefined;
+    if (action === undefined || action === "pass") return undefined;
     const { base, name } = this.pointers(descriptor);
     const count = this.#descriptors.getUint32(at + descriptorLayout.backends_count, true);
     const targets = this.#targets(base, count);

@@ -29,6 +29,11 @@ export function limitsOfFolder(name: string): KernelLimits | undefined {
   return { frontends: Number(match[2]), backends: Number(match[3]), services: Number(match[4]) };
 }
 
+/** Of any layout version. */
+export function isServicesFolder(name: string): boolean {
+  return servicesFolder.test(name);
+}
+
 /** Folders that agents make, of any version, also half removed ones. */
 export function isOurs(name: string): boolean {
   const plain = name.startsWith(removedPrefix) ? name.slice(removedPrefix.length) : name;

@@ -23,12 +23,14 @@ const ips = ["172.30.0.1", "172.30.0.2", "172.30.0.3", "172.30.0.4"] as const;
 const services = ["a/a", "a/b", "a/c"] as const;
 const readersMax = 3;
 
+type UndefinedPorts = "absent" | "reject" | "pass";
+
 interface RoundCase {
   /** By ip: index of its service, or -1: nobody's. */
   readonly owners: readonly number[];
   readonly counts: readonly number[];
-  /** By ip: whether its undefined ports are rejected. */
-  readonly isRejected: readonly boolean[];
+  /** By ip: what its undefined ports do. */
+  readonly undefinedPorts: readonly UndefinedPorts[];
   /** Step at which the writer ends; beyond the last: not at all. */
   readonly killAt: number;
   readonly isWhole: boolean;
@@ -40,7 +42,10 @@ interface RoundCase {
 const roundCase: fc.Arbitrary<RoundCase> = fc.record({
   owners: fc.array(fc.integer({ min: -1, max: services.length - 1 }), { minLength: ips.length, maxLength: ips.length }),
   counts: fc.array(fc.integer({ min: 0, max: 3 }), { minLength: ips.length, maxLength: ips.length }),
-  isRejected: fc.array(fc.boolean(), { minLength: ips.length, maxLength: ips.length }),
+  undefinedPorts: fc.array(fc.constantFrom<UndefinedPorts>("absent", "reject", "pass"), {
+    minLength: ips.length,
+    maxLength: ips.length,
+  }),
   killAt: fc.oneof(
     { weight: 1, arbitrary: fc.constant(10_000) },
     { weight: 2, arbitrary: fc.integer({ min: 0, max: 120 }) },
@@ -168,7 +173,7 @@ function run(rule: ReadingRule, { hasGrace = true, Table = StateTable }: Broken 
 }
 
 // Targets tell the round, so that an old or an early answer cannot look right.
-function plansOf({ owners, counts, isRejected }: RoundCase, round: number): Map<string, ServicePlan> {
+function plansOf({ owners, counts, undefinedPorts }: RoundCase, round: number): Map<string, ServicePlan> {
   const plans = new Map<string, ServicePlan>();
   for (const [i, ip] of ips.entries()) {
     const service = services[owners[i] ?? -1];
@@ -179,8 +184,11 @@ function plansOf({ owners, counts, isRejected }: RoundCase, round: number): Map<
     plans.set(service, {
       service,
       frontends: [...(before?.frontends ?? []), ...plan.frontends],
-      rejectAddresses: [...(before?.rejectAddresses ?? []), ...(isRejected[i] === true ? plan.rejectAddresses : [])],
-      passAddresses: [],
+      rejectAddresses: [
+        ...(before?.rejectAddresses ?? []),
+        ...(undefinedPorts[i] === "reject" ? plan.rejectAddresses : []),
+      ],
+      passAddresses: [...(before?.passAddresses ?? []), ...(undefinedPorts[i] === "pass" ? plan.rejectAddresses : [])],
     });
   }
   return plans;
@@ -202,8 +210,8 @@ class World {
   readonly #readers: Reader[] = [];
   /** By sequence: frontend key -> what it does. */
   readonly #whole = new Map<bigint, ReadonlyMap<string, string>>([[0n, new Map()]]);
-  /** By sequence: ClusterIPs whose undefined ports are rejected. */
-  readonly #addresses = new Map<bigint, ReadonlySet<string>>();
+  /** By sequence: ClusterIP -> what its undefined ports do. */
+  readonly #addresses = new Map<bigint, ReadonlyMap<string, UndefinedPorts>>();
   #stepsLeft = Infinity;
   #now = 0;
   readonly #keys = ips.map((ip) => {
@@ -252,7 +260,11 @@ class World {
   /** What the next activation makes live. */
   expect(plans: ReadonlyMap<string, ServicePlan>): void {
     const frontends = [...plans.values()].flatMap((plan) => plan.frontends);
-    this.#addresses.set(this.maps.active + 1n, new Set([...plans.values()].flatMap((plan) => plan.rejectAddresses)));
+    const addresses = [...plans.values()].flatMap(({ rejectAddresses, passAddresses }) => [
+      ...rejectAddresses.map((address) => [address, "reject"] as const),
+      ...passAddresses.map((address) => [address, "pass"] as const),
+    ]);
+    this.#addresses.set(this.maps.active + 1n, new Map(addresses));
     this.#whole.set(this.maps.active + 1n, new Map(frontends.map((of) => [frontendKey(of), print(of)])));
   }
 
@@ -315,8 +327,8 @@ class World {
   }
 
   #expected(at: bigint, key: string): string {
-    const isRejected = this.#addresses.get(at)?.has(key.split(" ", 1)[0] ?? "") === true;
-    return this.#whole.get(at)?.get(key) ?? (isRejected ? "address reject" : "absent");
+    const undefinedPort = this.#addresses.get(at)?.get(key.split(" ", 1)[0] ?? "") ?? "absent";
+    return this.#whole.get(at)?.get(key) ?? (undefinedPort === "absent" ? "absent" : `address ${undefinedPort}`);
   }
 
   #endReaders(): void {

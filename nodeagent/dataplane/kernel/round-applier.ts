@@ -215,8 +215,8 @@ export class RoundApplier {
 }
 
 /** What the socket programs serve. */
-export function isServed({ scope, kind, protocol }: Frontend): boolean {
-  return scope === "internal" && kind === "ClusterIP" && protocol !== "SCTP";
+export function isServed({ scope, protocol }: Frontend): boolean {
+  return scope === "internal" && protocol !== "SCTP";
 }
 
 function servedPart(plan: ServicePlan): ServicePlan {

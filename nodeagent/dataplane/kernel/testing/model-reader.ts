@@ -4,7 +4,7 @@
  */
 import { printSocketAddress } from "@weft/proto/address.ts";
 import type { ElementMap } from "../kernel-maps.ts";
-import { descriptorBits, descriptorMask, stateLayout } from "../layout.ts";
+import { descriptorBits, descriptorMask, passDescriptor, stateLayout } from "../layout.ts";
 import { MapReader } from "../map-reader.ts";
 import type { MemoryMaps } from "./memory-maps.ts";
 
@@ -16,7 +16,7 @@ export type ReadingRule = "right" | "once" | "no second look" | "older must be a
 
 /**
  * Looks up a frontend, then its address, under one `active`. Yields between loads; returns what was found there:
- * "a/web:http forward a:1,b:2", "a/web:http reject ", "address reject", "absent".
+ * "a/web:http forward a:1,b:2", "a/web:http reject ", "address reject", "address pass", "absent".
  */
 export function* readFrontend(maps: MemoryMaps, key: Uint8Array, rule: ReadingRule): Generator<undefined, string> {
   let descriptor = 0;
@@ -29,8 +29,8 @@ export function* readFrontend(maps: MemoryMaps, key: Uint8Array, rule: ReadingRu
     descriptor = yield* readState(maps, "frontends", key, active, rule);
     if (descriptor !== 0) break;
     yield;
-    fallback =
-      (yield* readState(maps, "addresses", key.subarray(0, 16), active, rule)) === 0 ? "absent" : "address reject";
+    const address = yield* readState(maps, "addresses", key.subarray(0, 16), active, rule);
+    fallback = address === 0 ? "absent" : address === passDescriptor ? "address pass" : "address reject";
     if (isOnce || maps.active === active) return fallback;
   }
   if (descriptor === 0) return fallback;

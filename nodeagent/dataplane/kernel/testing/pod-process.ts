@@ -94,10 +94,12 @@ function printAddress(address: string, port: number): string {
   return net.isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-const cgroup = process.argv[2];
+const [cgroup, host] = process.argv.slice(2);
 if (cgroup !== undefined) fs.writeFileSync(path.join(cgroup, "cgroup.procs"), `${process.pid}`);
-execFileSync("ip", ["link", "set", "lo", "up"]);
-for (let i = 1; i <= 4; i++) execFileSync("ip", ["addr", "add", `fd00:1::${i}/128`, "dev", "lo", "nodad"]);
+if (host === undefined) {
+  execFileSync("ip", ["link", "set", "lo", "up"]);
+  for (let i = 1; i <= 4; i++) execFileSync("ip", ["addr", "add", `fd00:1::${i}/128`, "dev", "lo", "nodad"]);
+}
 
 process.on("message", (message: PodCall & { readonly id: number }) => {
   const reply = (result: PodReply): void => {

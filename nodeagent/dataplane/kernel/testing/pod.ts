@@ -29,9 +29,11 @@ export interface Pod extends Disposable {
   call(call: PodCall): Promise<Seen>;
 }
 
-export async function startPod(cgroup: string): Promise<Pod> {
+/** @param isHost in this process's network namespace instead of one of its own: it listens on loopback only, as configured */
+export async function startPod(cgroup: string, isHost = false): Promise<Pod> {
   const script = fileURLToPath(new URL("pod-process.ts", import.meta.url));
-  const child = spawn("unshare", ["--net", process.execPath, script, cgroup], {
+  const command = isHost ? [script, cgroup, "host"] : ["--net", process.execPath, script, cgroup];
+  const child = spawn(isHost ? process.execPath : "unshare", command, {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const waiting = new Map<number, (seen: Seen) => void>();
