@@ -25,6 +25,14 @@ struct {
   __type(value, struct reverse_flow);
 } reverse_flows SEC(".maps");
 
+/* (client, service port, family) -> the backend it keeps */
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, WEFT_AFFINITY_FLOWS_MAX);
+  __type(key, struct affinity_key);
+  __type(value, struct affinity_flow);
+} affinity_flows SEC(".maps");
+
 /* connected socket -> what it asked for */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);

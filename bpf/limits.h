@@ -24,6 +24,8 @@
 #define WEFT_UDP_FLOWS_MAX 65536     /* sticky choices of unconnected UDP sockets, 104 bytes each */
 #define WEFT_REVERSE_FLOWS_MAX 65536 /* replies to unconnected UDP sockets, 88 bytes each */
 
+#define WEFT_AFFINITY_FLOWS_MAX 65536 /* clients of service ports with session affinity, 96 bytes each */
+
 #define WEFT_READS_MAX 4          /* reads of a pair of words until two agree */
 #define WEFT_LOOKUPS_MAX 4        /* lookups until no revision became active meanwhile */
 #define WEFT_CIDR_STEPS_MAX 4     /* CIDRs of one address: one of the old and one of the new revision, doubled */

@@ -3,7 +3,7 @@
 #ifndef WEFT_SOCKET_H
 #define WEFT_SOCKET_H
 
-#include "flow.h"
+#include "affinity.h"
 
 #define ECONNREFUSED 111
 #define EHOSTUNREACH 113

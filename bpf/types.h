@@ -84,7 +84,7 @@ _Static_assert(sizeof(struct backend) == 24, "backend");
 #define WEFT_NAME_BYTES 192 /* 63 + 1 + 63 + 1 + 63, rounded up */
 
 struct name {
-  __u64 id; /* of the Service */
+  __u64 id; /* of the service port, from its name: the same in all maps */
   __u16 length;
   __u16 reserved[3];
   char text[WEFT_NAME_BYTES]; /* "ns/name:port" */
@@ -140,6 +140,25 @@ struct reverse_flow {
   __u16 reserved[3];
 };
 _Static_assert(sizeof(struct reverse_flow) == 56, "reverse_flow");
+
+struct affinity_key {
+  __u64 client;       /* cookie of a network namespace */
+  __u64 service_port; /* its id */
+  __u32 family;       /* 4 or 6 */
+  __u32 reserved;
+};
+_Static_assert(sizeof(struct affinity_key) == 24, "affinity_key");
+
+/* Holds its key again, as udp_flow does. */
+struct affinity_flow {
+  struct affinity_key key;
+  __u64 word; /* it was chosen under */
+  struct address address;
+  __be16 port;
+  __u16 reserved[3];
+  __u64 last_use_ns; /* the only field written in place */
+};
+_Static_assert(sizeof(struct affinity_flow) == 64, "affinity_flow");
 
 /* What a connected socket asked for, and where it was sent. */
 struct connection {

@@ -37,7 +37,6 @@ static __always_inline void forget_connection(struct bpf_sock_addr *call) {
 static __always_inline int connect(struct bpf_sock_addr *call, struct target *target) {
   struct frontend_key key = frontend_of(call, target);
   struct target frontend = *target;
-  const struct backend *backend;
   struct found found = {};
   int verdict;
 
@@ -48,10 +47,7 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
   }
   verdict = verdict_of(&found.descriptor);
   if (verdict) return verdict;
-  backend = choose_backend(&found.descriptor);
-  if (!backend) return -ECONNREFUSED;
-  target->address = backend->address;
-  target->port = backend->port;
+  if (!choose_target(call, &found, target)) return -ECONNREFUSED;
   remember_connection(call, &frontend, target);
   return 0;
 }

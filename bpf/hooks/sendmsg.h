@@ -10,7 +10,6 @@ static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *ta
   struct frontend_key key = frontend_of(call, target);
   struct target frontend = *target;
   struct udp_flow_key flow = {};
-  const struct backend *backend;
   bool is_current = false;
   struct found found = {};
   int verdict;
@@ -21,10 +20,7 @@ static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *ta
   flow.cookie = bpf_get_socket_cookie(call);
   flow.frontend = key;
   if (!recall_target(&flow, &found, target, &is_current)) {
-    backend = choose_backend(&found.descriptor);
-    if (!backend) return -ECONNREFUSED;
-    target->address = backend->address;
-    target->port = backend->port;
+    if (!choose_target(call, &found, target)) return -ECONNREFUSED;
   }
   if (!is_current) remember_target(&flow, found.word, target);
   remember_reverse(flow.cookie, target, &frontend.address, frontend.port);

@@ -186,7 +186,7 @@ export class DescriptorStore {
     const index = this.#nameIndices.take();
     if (index === undefined) return undefined;
     const at = index * nameLayout.size;
-    this.#nameView.setBigUint64(at + nameLayout.id, resourceId("service", serviceOf(text)), true);
+    this.#nameView.setBigUint64(at + nameLayout.id, resourceId("service", text), true);
     this.#nameBytes.fill(0, at + nameLayout.length, at + nameLayout.size);
     const room = this.#nameBytes.subarray(at + nameLayout.text, at + nameLayout.text + nameBytesMax);
     this.#nameView.setUint16(at + nameLayout.length, this.#encoder.encodeInto(text, room).written, true);

@@ -5,9 +5,9 @@
 import type { Action, FrontendKind, ProtocolName, Scope } from "../../plan/frontend.ts";
 
 /** Bump when a struct or a map of bpf/maps.h changes: other versions are loaded beside and switched to, never reused. */
-export const serviceLayoutVersion = 2;
+export const serviceLayoutVersion = 3;
 /** The same for bpf/flow-maps.h. */
-export const flowLayoutVersion = 1;
+export const flowLayoutVersion = 2;
 
 export const frontendKeyLayout = { size: 20, address: 0, port: 16, protocol: 18, scope: 19 } as const;
 export const cidrKeyLayout = { size: 20, length: 0, address: 4 } as const;

@@ -15,7 +15,7 @@ const kernelBtf = "/sys/kernel/btf/vmlinux";
 
 const sizedMaps = ["frontends", "addresses", "cidrs", "states", "descriptors", "backends", "names"] as const;
 const fixedMaps = ["active", "activations", "settings", "graces"] as const;
-export const flowMaps = ["udp_flows", "reverse_flows", "connections"] as const;
+export const flowMaps = ["udp_flows", "reverse_flows", "affinity_flows", "connections"] as const;
 
 /** @throws ProgramError with a remedy. */
 export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSizes, log: Log): LoadedObject {

@@ -20,18 +20,13 @@ export type From = "pod" | "other pod" | "host";
 export class SocketStage implements AsyncDisposable {
   readonly #lab = makeKernelLab();
   readonly #place = this.#lab.place();
-  readonly #fields: Partial<KernelDataplaneOptions>;
   readonly #processes = new Map<From, Pod>();
   #dataplane: KernelDataplane | undefined;
   #revision = 0;
 
-  private constructor(fields: Partial<KernelDataplaneOptions>) {
-    this.#fields = fields;
-  }
-
   static async make(fields: Partial<KernelDataplaneOptions> = {}): Promise<SocketStage> {
-    const stage = new SocketStage(fields);
-    await stage.#open();
+    const stage = new SocketStage();
+    await stage.#open(fields);
     for (const from of ["pod", "other pod", "host"] as const) {
       const started = await startPod(stage.#place.cgroup, from === "host");
       stage.#processes.set(from, started);
@@ -59,9 +54,9 @@ export class SocketStage implements AsyncDisposable {
   }
 
   /** As an agent does: ends, starts, and says again all that there is. */
-  async restartAgent(services: readonly ServicePlan[]): Promise<void> {
+  async restartAgent(services: readonly ServicePlan[], fields: Partial<KernelDataplaneOptions> = {}): Promise<void> {
     await this.dataplane[Symbol.asyncDispose]();
-    await this.#open();
+    await this.#open(fields);
     const { failures } = await this.dataplane.replaceAll(roundOf(++this.#revision, services), ignore);
     assert.deepEqual(failures, []);
   }
@@ -86,9 +81,9 @@ export class SocketStage implements AsyncDisposable {
     this.#lab[Symbol.dispose]();
   }
 
-  async #open(): Promise<void> {
+  async #open(fields: Partial<KernelDataplaneOptions> = {}): Promise<void> {
     const limits = { frontends: 256, backends: 1_024, services: 64 };
-    this.#dataplane = new KernelDataplane({ ...this.#place, limits, ...this.#fields });
+    this.#dataplane = new KernelDataplane({ ...this.#place, limits, ...fields });
     await this.#dataplane.open();
   }
 }
