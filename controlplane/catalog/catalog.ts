@@ -13,12 +13,15 @@ import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
 import { Digest } from "@weft/proto/digest.ts";
 import { hashToBigint } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { noTriggers } from "@weft/proto/trigger-times.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { CatalogError } from "./catalog-error.ts";
 import type { CatalogLimits } from "./catalog-limits.ts";
 import { tombstoneBytes } from "./catalog-limits.ts";
 import type { Commit, CompiledChanges, CompiledResource } from "./resource.ts";
 import { RevisionList } from "./revision-list.ts";
 import type { Linked } from "./revision-list.ts";
+import { TriggerHistory } from "./trigger-history.ts";
 
 /** Operations that lead from one revision to another. */
 export interface Operations {
@@ -28,6 +31,8 @@ export interface Operations {
   readonly puts: readonly CompiledResource[];
   /** Backends of a service that is itself listed are implied. May name what a reader that saw an earlier removal lacks. */
   readonly removed: readonly ResourceId[];
+  /** What triggered these revisions, as far as it is known. */
+  readonly triggers: TriggerTimes;
 }
 
 export type Since =
@@ -75,6 +80,7 @@ export class Catalog {
   readonly #entries = new Map<ResourceId, Live | Tombstone>();
   readonly #live = new RevisionList<Live>();
   readonly #tombstones = new RevisionList<Tombstone>();
+  readonly #triggers = new TriggerHistory();
   readonly #digest = new Digest();
   readonly #counts = { service: 0, backend: 0, name: 0 };
   // Backends of services buried in the commit that is being applied, while some of them are still live.
@@ -170,7 +176,8 @@ export class Catalog {
       if (current !== undefined && !wanted.has(id)) removals.set(id, current);
     }
     if (puts.length === 0 && removals.size === 0 && this.#head !== revisionZero) return undefined;
-    return { revision: nextRevision(this.#head), puts, removals: [...removals.values()], replaced };
+    const revision = nextRevision(this.#head);
+    return { revision, puts, removals: [...removals.values()], replaced, triggers: changes.triggers ?? noTriggers };
   }
 
   /** @throws CatalogError if `commit` does not follow the head, or would break an invariant of backends and services. */
@@ -183,6 +190,7 @@ export class Catalog {
     for (const put of commit.puts) if (put.value.kind === "backend") this.#put(put);
     for (const removal of commit.removals) this.#refuseOrphans(removal);
     this.#root = this.#digest.root;
+    this.#triggers.add(commit.revision, commit.triggers);
     this.#compact();
   }
 
@@ -196,7 +204,8 @@ export class Catalog {
     for (const entry of this.#tombstones.since(cursor.revision)) {
       if (this.#mustName(entry, cursor.revision)) removed.push(entry.id);
     }
-    return { kind: "operations", from: cursor.revision, to: this.#head, puts, removed };
+    const triggers = this.#triggers.since(cursor.revision);
+    return { kind: "operations", from: cursor.revision, to: this.#head, puts, removed, triggers };
   }
 
   // A reader at `from` may hold it, and no removal in the same answer implies it. A service that was removed and added again is

@@ -3,6 +3,7 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import type { Backend, Name, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import type { Hash64 } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 
 /** A resource as it is cached and sent. */
 export interface CompiledResource {
@@ -22,6 +23,8 @@ export interface CompiledResource {
 export interface CompiledChanges {
   readonly puts: readonly CompiledResource[];
   readonly removals: readonly ResourceId[];
+  /** What triggered them, as far as it is known. */
+  readonly triggers?: TriggerTimes;
 }
 
 /** One revision, as the log, the fan-out and the fleet see it. Only what really changed is listed. */
@@ -32,4 +35,6 @@ export interface Commit {
   readonly removals: readonly CompiledResource[];
   /** What the puts replaced, by id; absent: new. */
   readonly replaced: ReadonlyMap<ResourceId, CompiledResource>;
+  /** What triggered it, as far as it is known. */
+  readonly triggers: TriggerTimes;
 }

@@ -2,9 +2,11 @@
  * Records -> resources, incrementally: a change costs the services it touches. What comes out depends only on the records that
  * stand, never on the order in which they came; `Compiler` is state, not clock, chance or I/O.
  */
-import type { Prefix } from "@weft/proto/address.ts";
+import type { Family, Prefix } from "@weft/proto/address.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { limitTriggers, noTriggers, triggerTimesMax } from "@weft/proto/trigger-times.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import type { CompiledChanges, CompiledResource } from "../catalog/resource.ts";
 import type { ObjectRefusal } from "../source/projection.ts";
 import type {
@@ -13,6 +15,7 @@ import type {
   NodeRecord,
   RecordChange,
   ServiceRecord,
+  SliceTrigger,
   SourceRecord,
 } from "../source/source.ts";
 import { encodeBackend, encodeName, encodeService, familiesOf, isBackendOf, nameOfBackend } from "./encode.ts";
@@ -65,6 +68,8 @@ export class Compiler {
   readonly #claims = new ResourceClaims();
   readonly #nodeViews: NodeViews;
   #touched = new Set<string>();
+  // Of slices that were put since the last take, by service; undefined until the first take: what stood before is no change.
+  #triggers: Map<string, SliceTrigger[]> | undefined;
   #areNodesChanged = false;
 
   constructor(options: CompilerOptions = {}) {
@@ -102,12 +107,14 @@ export class Compiler {
       const standing = this.#compileService(name);
       if (standing?.value.kind === "service") touched.add(standing.name);
     }
-    for (const name of touched) this.#compileBackends(name);
+    const changed: string[] = [];
+    for (const name of touched) if (this.#compileBackends(name)) changed.push(name);
 
     const areNodesChanged = this.#areNodesChanged;
     this.#areNodesChanged = false;
     return {
       ...this.#claims.take(),
+      triggers: this.#takeTriggers(changed),
       nodeViewsChanged: this.#nodeViews.takeChanged(),
       areNodesChanged,
       collisions: this.#claims.refusals(),
@@ -121,6 +128,7 @@ export class Compiler {
         this.#touched.add(record.name);
         break;
       case "EndpointSlice":
+        this.#noteTrigger(record);
         this.#dropSlice(record.name);
         this.#slices.set(record.name, record);
         getOrAdd(this.#slicesByService, record.service).set(record.name, record);
@@ -175,18 +183,21 @@ export class Compiler {
     return this.#claims.put(service);
   }
 
-  #compileBackends(name: string): void {
+  // True if its backends are others by that.
+  #compileBackends(name: string): boolean {
     const record = this.#services.get(name);
     const before = this.#compiled.get(name);
-    if (before === undefined) return;
+    if (before === undefined) return false;
     const isServed = record !== undefined && this.#claims.holds(before.service);
     const groups = isServed ? mergeEndpoints(this.#slicesByService.get(name)?.values() ?? [], familiesOf(record)) : [];
 
     const names = new Set(groups.flatMap(({ endpoint }) => namesOf(endpoint)));
     for (const value of names) if (!before.names.has(value)) this.#retainName(value);
     const backends = new Map<string, CompiledResource>();
+    let hasChanged = groups.length !== before.backends.size;
     for (const group of groups) {
       const backend = this.#compileBackend(name, group, before);
+      hasChanged ||= before.backends.get(backend.name) !== backend;
       backends.set(backend.name, backend);
     }
     for (const [backendName, backend] of before.backends) if (!backends.has(backendName)) this.#claims.remove(backend);
@@ -194,6 +205,24 @@ export class Compiler {
 
     if (record === undefined) this.#compiled.delete(name);
     else this.#compiled.set(name, { service: before.service, backends, names });
+    return hasChanged;
+  }
+
+  #noteTrigger({ name, service, trigger }: EndpointSliceRecord): void {
+    if (trigger === undefined || trigger.atMs === this.#slices.get(name)?.trigger?.atMs) return;
+    const noted = this.#triggers?.get(service);
+    if (noted === undefined) this.#triggers?.set(service, [trigger]);
+    else if (noted.length < triggerTimesMax) noted.push(trigger);
+  }
+
+  #takeTriggers(changed: readonly string[]): TriggerTimes {
+    const noted = this.#triggers;
+    this.#triggers = new Map();
+    if (noted === undefined || noted.size === 0) return noTriggers;
+    const triggers = changed.flatMap((name) => noted.get(name) ?? []);
+    const of = (wanted: Family): readonly number[] =>
+      triggers.filter(({ family }) => family === wanted).map(({ atMs }) => atMs);
+    return limitTriggers({ ipv4: of(4), ipv6: of(6) });
   }
 
   // An unchanged backend is taken as it is: neither hashed nor encoded again.

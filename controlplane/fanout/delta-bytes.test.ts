@@ -11,7 +11,13 @@ import { madeBackend, madeName, madeService } from "../catalog/made-resources.ts
 import { Compiler } from "../compile/compiler.ts";
 import type { RecordChange } from "../source/source.ts";
 import type { Address } from "@weft/proto/address.ts";
-import { deltaHeaderBytesMax, deltaPartBytes, encodeDeltaPart, resourceEntryBytes } from "./delta-bytes.ts";
+import {
+  deltaHeaderBytesMax,
+  deltaPartBytes,
+  encodeDeltaPart,
+  resourceEntryBytes,
+  triggersBytes,
+} from "./delta-bytes.ts";
 import type { DeltaPart } from "./delta-bytes.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -25,6 +31,7 @@ const part: fc.Arbitrary<DeltaPart> = fc
     isMassRemovalConfirmed: fc.boolean(),
     removed: fc.array(fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) as fc.Arbitrary<ResourceId>, { maxLength: 40 }),
     resources: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 10 }),
+    triggers: fc.record({ ipv4: fc.array(number, { maxLength: 40 }), ipv6: fc.array(number, { maxLength: 3 }) }),
   })
   .map((of) => (of.parts === 1 ? { ...of, part: 0 } : of));
 
@@ -43,10 +50,12 @@ describe("an encoded delta", () => {
         assert.equal(delta.massRemovalConfirmed, of.isMassRemovalConfirmed);
         assert.deepEqual(delta.removed, of.removed);
         assert.deepEqual(delta.resources, of.resources);
+        assert.deepEqual(delta.ipv4TriggerTimesMs.map(Number), of.triggers.ipv4);
+        assert.deepEqual(delta.ipv6TriggerTimesMs.map(Number), of.triggers.ipv6);
         assert.deepEqual(toBinary(SyncResponseSchema, decoded), bytes);
         assert.equal(deltaPartBytes(of), bytes.length);
         const content = of.removed.length * 8 + of.resources.reduce((sum, one) => sum + resourceEntryBytes(one), 0);
-        assert.ok(bytes.length <= content + deltaHeaderBytesMax);
+        assert.ok(bytes.length <= content + triggersBytes(of.triggers) + deltaHeaderBytesMax);
       }),
       { numRuns: 300 },
     );
@@ -55,17 +64,22 @@ describe("an encoded delta", () => {
 
 describe("a transfer", () => {
   const resources = Array.from({ length: 200 }, (_, i) => madeBackend("a", i));
+  const triggers = { ipv4: [1_763_881_972_000, 1_763_881_972_001], ipv6: [1_763_881_972_002] };
   const removed = Array.from({ length: 100 }, (_, i) => madeName(`n${i}`).id);
 
   test("is cut into parts below the limit that together are all of it", () => {
     for (const limit of [200, 1_000, 1 << 20]) {
       const transfer = Transfer.delta(
-        { kind: "operations", from: revision(1), to: revision(9), puts: resources, removed },
+        { kind: "operations", from: revision(1), to: revision(9), puts: resources, removed, triggers },
         limit,
       );
       const parts = Array.from({ length: transfer.parts }, (_, i) => transfer.part(i));
       assert.ok(parts.every((bytes) => bytes.length <= limit));
       const deltas = parts.map((bytes) => fromBinary(SyncResponseSchema, bytes).delta);
+      assert.deepEqual(
+        deltas.map((delta) => [delta?.ipv4TriggerTimesMs.map(Number), delta?.ipv6TriggerTimesMs.map(Number)]),
+        parts.map((_, i) => (i === 0 ? [triggers.ipv4, triggers.ipv6] : [[], []])),
+      );
       assert.deepEqual(
         deltas.map((delta) => [delta?.part, delta?.parts || 1]),
         parts.map((_, i) => [i, parts.length]),

@@ -5,6 +5,7 @@
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 
 /** One message of a delta. */
 export interface DeltaPart {
@@ -17,9 +18,10 @@ export interface DeltaPart {
   readonly removed: readonly ResourceId[];
   /** Encoded `Resource` messages. */
   readonly resources: readonly Uint8Array[];
+  readonly triggers: TriggerTimes;
 }
 
-/** An upper bound of the bytes around `removed` and `resources` in one message. */
+/** An upper bound of the bytes around `removed`, `resources` and `triggers` in one message. */
 export const deltaHeaderBytesMax = 96;
 
 /** Bytes that one resource adds to a message: tag, length, itself. */
@@ -29,6 +31,11 @@ export function resourceEntryBytes(resource: Uint8Array): number {
 
 /** Bytes that one removed id adds to a message. */
 export const removedEntryBytes = 8;
+
+/** Bytes that what triggered a delta adds to a message. */
+export function triggersBytes({ ipv4, ipv6 }: TriggerTimes): number {
+  return packedEntryBytes(ipv4) + packedEntryBytes(ipv6);
+}
 
 const wireVarint = 0;
 const wireBytes = 2;
@@ -44,6 +51,8 @@ const tagScopeEverything = tag(1, wireVarint);
 const tagMassRemovalConfirmed = tag(6, wireVarint);
 const tagRemoved = tag(8, wireBytes);
 const tagResources = tag(9, wireBytes);
+const tagIpv4TriggerTimes = tag(10, wireBytes);
+const tagIpv6TriggerTimes = tag(11, wireBytes);
 
 /** Bytes of a whole `SyncResponse`. */
 export function deltaPartBytes(of: DeltaPart): number {
@@ -102,6 +111,14 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
     bytes.set(resource, at);
     at += resource.length;
   }
+  const packed = (fieldTag: number, values: readonly number[]): void => {
+    if (values.length === 0) return;
+    bytes[at++] = fieldTag;
+    varint(packedBytes(values));
+    for (const value of values) varint(value);
+  };
+  packed(tagIpv4TriggerTimes, of.triggers.ipv4);
+  packed(tagIpv6TriggerTimes, of.triggers.ipv6);
   if (at !== bytes.length) throw new RangeError(`delta ${of.to}: ${at} bytes written, ${bytes.length} counted`);
   return bytes;
 }
@@ -116,7 +133,18 @@ function deltaBytes(of: DeltaPart): number {
   const removedBytes = of.removed.length * removedEntryBytes;
   if (removedBytes > 0) size += 1 + varintBytes(removedBytes) + removedBytes;
   for (const resource of of.resources) size += resourceEntryBytes(resource);
-  return size;
+  return size + triggersBytes(of.triggers);
+}
+
+// Tag, length and the numbers of a packed field; an empty one is not written.
+function packedEntryBytes(values: readonly number[]): number {
+  if (values.length === 0) return 0;
+  const size = packedBytes(values);
+  return 1 + varintBytes(size) + size;
+}
+
+function packedBytes(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + varintBytes(value), 0);
 }
 
 // Numbers up to 2^53: shifts would cut them to 32 bits.

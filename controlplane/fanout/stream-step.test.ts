@@ -5,6 +5,7 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { AckSchema, NodeViewSchema, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { noTriggers } from "@weft/proto/trigger-times.ts";
 import { madeService } from "../catalog/made-resources.ts";
 import { refuse } from "./refusal.ts";
 import { streamLimits } from "./stream-limits.ts";
@@ -33,7 +34,10 @@ const world: World = {
   version: "0",
   limits: streamLimits,
   delta: (from) =>
-    Transfer.delta({ kind: "operations", from, to: three, puts: [madeService("a")], removed: [] }, 1_000),
+    Transfer.delta(
+      { kind: "operations", from, to: three, puts: [madeService("a")], removed: [], triggers: noTriggers },
+      1_000,
+    ),
   snapshot: () => transferOf(three),
   nodeView: () => create(NodeViewSchema),
 };

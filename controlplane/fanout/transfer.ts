@@ -4,6 +4,8 @@
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { noTriggers } from "@weft/proto/trigger-times.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import type { Operations } from "../catalog/catalog.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
 import {
@@ -12,6 +14,7 @@ import {
   encodeDeltaPart,
   removedEntryBytes,
   resourceEntryBytes,
+  triggersBytes,
 } from "./delta-bytes.ts";
 import type { DeltaPart } from "./delta-bytes.ts";
 
@@ -25,6 +28,8 @@ export class Transfer {
   readonly from: Revision | undefined;
   readonly to: Revision;
   readonly #isMassRemovalConfirmed: boolean;
+  // Told with the first part.
+  readonly #triggers: TriggerTimes;
   readonly #slices: readonly Slice[];
   readonly #encoded: (Uint8Array | undefined)[];
 
@@ -32,17 +37,20 @@ export class Transfer {
     from: Revision | undefined,
     to: Revision,
     isMassRemovalConfirmed: boolean,
+    triggers: TriggerTimes,
     slices: readonly Slice[],
   ) {
     this.from = from;
     this.to = to;
     this.#isMassRemovalConfirmed = isMassRemovalConfirmed;
+    this.#triggers = triggers;
     this.#slices = slices;
     this.#encoded = slices.map(() => undefined);
   }
 
   static delta(operations: Operations, partBytesMax: number): Transfer {
-    return new Transfer(operations.from, operations.to, false, cut(operations.removed, operations.puts, partBytesMax));
+    const { from, to, puts, removed, triggers } = operations;
+    return new Transfer(from, to, false, triggers, cut(removed, puts, partBytesMax - triggersBytes(triggers)));
   }
 
   static snapshot(
@@ -51,7 +59,7 @@ export class Transfer {
     isMassRemovalConfirmed: boolean,
     partBytesMax: number,
   ): Transfer {
-    return new Transfer(undefined, to, isMassRemovalConfirmed, cut([], resources, partBytesMax));
+    return new Transfer(undefined, to, isMassRemovalConfirmed, noTriggers, cut([], resources, partBytesMax));
   }
 
   get parts(): number {
@@ -77,7 +85,8 @@ export class Transfer {
 
   #describe(slice: Slice, part: number): DeltaPart {
     const { from, to, parts } = this;
-    return { from, to, part, parts, isMassRemovalConfirmed: this.#isMassRemovalConfirmed, ...slice };
+    const triggers = part === 0 ? this.#triggers : noTriggers;
+    return { from, to, part, parts, isMassRemovalConfirmed: this.#isMassRemovalConfirmed, triggers, ...slice };
   }
 }
 

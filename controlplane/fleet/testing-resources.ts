@@ -8,6 +8,7 @@ import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { BackendSchema, Protocol, ServiceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { backendName, resourceId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { noTriggers } from "@weft/proto/trigger-times.ts";
 import type { Commit, CompiledResource } from "../catalog/resource.ts";
 
 const bytes = new Uint8Array();
@@ -97,7 +98,7 @@ export class Commits {
       if (held !== undefined) replaced.set(put.id, held);
       this.#held.set(put.id, put);
     }
-    return { revision: this.#revision as Revision, puts, removals: removed, replaced };
+    return { revision: this.#revision as Revision, puts, removals: removed, replaced, triggers: noTriggers };
   }
 }
 

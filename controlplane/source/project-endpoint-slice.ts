@@ -6,6 +6,7 @@ import type { EndpointRecord, EndpointSliceRecord, SlicePortRecord } from "./sou
 
 const headlessLabel = "service.kubernetes.io/headless";
 const serviceNameLabel = "kubernetes.io/service-name";
+const triggerTimeAnnotation = "endpoints.kubernetes.io/last-change-trigger-time";
 const serviceNameField = `metadata.labels["${serviceNameLabel}"]`;
 
 /** Zones or nodes that one endpoint may name in its hints. The API allows 8. */
@@ -35,7 +36,26 @@ export function projectEndpointSlice(
     if (endpoint !== undefined) endpoints.push(endpoint);
   }
   const namespace = name.slice(0, name.indexOf("/"));
-  return { kind: "EndpointSlice", name, service: `${namespace}/${serviceName}`, ports, endpoints };
+  const atMs = readTriggerTime(object);
+  return {
+    kind: "EndpointSlice",
+    name,
+    service: `${namespace}/${serviceName}`,
+    ports,
+    endpoints,
+    ...(atMs === undefined ? {} : { trigger: { atMs, family } }),
+  };
+}
+
+// RFC 3339 with any fraction, as Go writes it. Anything else is nothing: a metric is no reason to refuse a slice.
+function readTriggerTime(object: JsonObject): number | undefined {
+  const { metadata } = object;
+  const annotations = isJsonObject(metadata) ? metadata["annotations"] : undefined;
+  const text = isJsonObject(annotations) ? annotations[triggerTimeAnnotation] : undefined;
+  if (typeof text !== "string" || !/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(text))
+    return undefined;
+  const atMs = Date.parse(text);
+  return atMs > 0 ? atMs : undefined;
 }
 
 function readServiceName(labels: JsonObject, fields: Fields): string {

@@ -3,7 +3,7 @@
  * the boundary, normalize addresses, apply API defaults (S14) and leave out what S12 and S20 ignore, so that compile sees
  * only what is served.
  */
-import type { Address, Prefix } from "@weft/proto/address.ts";
+import type { Address, Family, Prefix } from "@weft/proto/address.ts";
 
 export type ProtocolName = "TCP" | "UDP" | "SCTP";
 
@@ -56,6 +56,14 @@ export interface SlicePortRecord {
   readonly number: number;
 }
 
+/** What made a slice change last (annotation endpoints.kubernetes.io/last-change-trigger-time). */
+export interface SliceTrigger {
+  /** Unix milliseconds. */
+  readonly atMs: number;
+  /** Of the slice. */
+  readonly family: Family;
+}
+
 export interface EndpointSliceRecord {
   readonly kind: "EndpointSlice";
   /** "namespace/name". */
@@ -65,6 +73,8 @@ export interface EndpointSliceRecord {
   /** Numbered ports only (S25). */
   readonly ports: readonly SlicePortRecord[];
   readonly endpoints: readonly EndpointRecord[];
+  /** Absent: not said. For a metric only: two records that differ in nothing else are the same (`isSameRecord`). */
+  readonly trigger?: SliceTrigger;
 }
 
 export interface NodeRecord {

@@ -9,6 +9,8 @@ import { prefixFromBytes } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import { printCursor } from "@weft/proto/cursor.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { mergeTriggers } from "@weft/proto/trigger-times.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
@@ -137,6 +139,11 @@ export class Rounds {
   /** Much was received: its garbage is collected once nothing waits. */
   cameInBulk(): void {
     this.#isBulky = true;
+  }
+
+  /** What triggered the delta that is committed next. */
+  triggered(triggers: TriggerTimes | undefined): void {
+    if (triggers !== undefined) this.#pending.triggers = mergeTriggers(this.#pending.triggers, triggers);
   }
 
   /** The store was changed and now is what `cursor` says. */

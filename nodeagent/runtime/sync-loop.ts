@@ -286,6 +286,7 @@ export class SyncLoop {
     const change = store.commit(this.#parts, pruningOf(scope));
     const listed = this.#parts.reduce((sum, { puts }) => sum + puts.size, 0);
     if (listed >= bulkResourcesMin) rounds.cameInBulk();
+    if (scope === "since") for (const { triggers } of this.#parts) rounds.triggered(triggers);
     this.#parts = [];
     metrics.deltasReceived.with(scope).inc();
     rounds.committed(change, cursor, this.#receivedAtMs);

@@ -8,6 +8,8 @@ import { ResourceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts
 import type { Backend, Prefix, Resource, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { receivedId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { triggerTimesMax } from "@weft/proto/trigger-times.ts";
+import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { keepBytes } from "./kept-bytes.ts";
 import type { KeptBytes } from "./kept-bytes.ts";
 
@@ -21,17 +23,24 @@ export type HeldResource =
 export interface ReceivedPart {
   readonly removed: readonly ResourceId[];
   readonly puts: ReadonlyMap<ResourceId, HeldResource>;
+  /** Absent: none were told. */
+  readonly triggers?: TriggerTimes;
 }
 
 export type PartReading =
   | { readonly kind: "part"; readonly part: ReceivedPart }
   | { readonly kind: "malformed"; readonly reason: string };
 
-/** Reads `removed` and `resources` of a `Delta`. */
-export function readPart(delta: {
+/** What a part of a delta carries. */
+export interface PartMessage {
   readonly removed: readonly bigint[];
   readonly resources: readonly Uint8Array[];
-}): PartReading {
+  readonly ipv4TriggerTimesMs?: readonly bigint[];
+  readonly ipv6TriggerTimesMs?: readonly bigint[];
+}
+
+/** Reads what a part of a `Delta` carries. */
+export function readPart(delta: PartMessage): PartReading {
   const puts = new Map<ResourceId, HeldResource>();
   try {
     const removed = delta.removed.map((id) => receivedId(id));
@@ -41,10 +50,14 @@ export function readPart(delta: {
         return { kind: "malformed", reason: `resource ${i} of the part: ${reading.reason}` };
       puts.set(reading.id, reading.resource);
     }
-    return { kind: "part", part: { removed, puts } };
+    return { kind: "part", part: { removed, puts, triggers: readTriggers(delta) } };
   } catch (error) {
     return { kind: "malformed", reason: `removed ids: ${String(error)}` };
   }
+}
+
+function readTriggers({ ipv4TriggerTimesMs: ipv4 = [], ipv6TriggerTimesMs: ipv6 = [] }: PartMessage): TriggerTimes {
+  return { ipv4: ipv4.slice(0, triggerTimesMax).map(Number), ipv6: ipv6.slice(0, triggerTimesMax).map(Number) };
 }
 
 export type ResourceReading =

@@ -7,7 +7,7 @@
  */
 import type { Projection } from "../projection.ts";
 import type { RecordChange, RecordKind, SourceRecord } from "../source.ts";
-import { isSameValue } from "./same-value.ts";
+import { isSameRecord } from "../same-record.ts";
 import type { FileObjects, FoundObject } from "./read-objects.ts";
 import { printRefusal } from "./refusal.ts";
 import type { ManifestRefusal, RefusalChange } from "./refusal.ts";
@@ -122,7 +122,7 @@ export class Folder {
       this.#countNodes(current.kind, -1);
       return { op: "remove", kind: current.kind, name: current.name };
     }
-    if (current !== undefined && isSameValue(current, next)) return undefined;
+    if (current !== undefined && isSameRecord(current, next)) return undefined;
     if (current === undefined) this.#countNodes(next.kind, 1);
     this.#records.set(key, next);
     return { op: "put", record: next };
