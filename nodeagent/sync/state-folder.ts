@@ -1,15 +1,16 @@
 /** The agent's folder on disk: whose it is, and the random id that tells this agent from an impostor of the same node name. */
-import { chmodSync, linkSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { errnoOf, fromErrno } from "@weft/proto/program/errno.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
+import { makeFolder } from "@weft/proto/program/make-folder.ts";
 
 /** Makes the folder (0700) if it is missing, and says its instance id. Never 0. @throws ProgramError: another node's folder. */
 export function openStateFolder(folder: string, node: string, log: Log): bigint {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     chmodSync(folder, 0o700);
     return claim(join(folder, identityFileName), folder, node, log);
   } catch (error) {

@@ -2,7 +2,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { compareUtf8 } from "./folder.ts";
-import { reasonOf } from "./reason.ts";
+import { notRegular, reasonOf } from "./reason.ts";
 
 /** Directories below the folder; more are left out, loudly. */
 const directoriesMax = 10_000;
@@ -76,7 +76,7 @@ async function look(folder: string, path: string): Promise<Entry> {
     const status = await stat(join(folder, path), { bigint: true });
     if (status.isDirectory()) return { kind: "directory", path };
     if (!isManifest(path)) return { kind: "other" };
-    if (!status.isFile()) return { kind: "unreadable", path, reason: "is not a regular file" };
+    if (!status.isFile()) return { kind: "unreadable", path, reason: notRegular };
     return { kind: "file", path, stamp: stampOf(status) };
   } catch (error) {
     if (isGone(error) || !isManifest(path)) return { kind: "other" };

@@ -1,12 +1,12 @@
 /** One manifest file -> what it holds, and the stamp of exactly the content that was read: shell. */
-import { open } from "node:fs/promises";
+import { constants, open } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileReading } from "./folder.ts";
 import { stampOf } from "./list-folder.ts";
 import type { Stamp } from "./list-folder.ts";
 import { parseManifest } from "./parse-manifest.ts";
 import { readObjects } from "./read-objects.ts";
-import { reasonOf } from "./reason.ts";
+import { notRegular, reasonOf } from "./reason.ts";
 import { fileRefusal } from "./refusal.ts";
 
 /** 250,000 endpoints as YAML are 35 MB. */
@@ -63,8 +63,10 @@ type Content =
   | { readonly kind: "too-large"; readonly bytes: number; readonly stamp: Stamp };
 
 async function readStable(path: string): Promise<Content> {
-  await using file = await open(path, "r");
+  // Not to wait for a writer of a pipe that has taken the place of the file, nor for a next line of /proc/kmsg.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const before = await file.stat({ bigint: true });
+  if (!before.isFile()) throw new Error(notRegular);
   const stamp = stampOf(before);
   if (before.size > fileBytesMax) return { kind: "too-large", bytes: Number(before.size), stamp };
   const bytes = await file.readFile();

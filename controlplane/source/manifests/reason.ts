@@ -1,3 +1,6 @@
+/** What is said of pipes, devices and sockets. */
+export const notRegular = "is not a regular file";
+
 /** What an error of the file system says, without the path that the caller names anyway: "permission denied (EACCES)". */
 export function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
