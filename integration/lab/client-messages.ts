@@ -12,6 +12,8 @@ export interface ClientTarget {
   readonly transport: Transport;
   readonly address: string;
   readonly port: number;
+  /** The socket is bound to this address first. */
+  readonly source?: string | undefined;
   /**
    * The port that answers is a generation, shared by all ordered targets of this client: one that begins after an answer of
    * generation N was heard must not be answered by an older one.
@@ -35,10 +37,20 @@ export type ClientCommand =
       readonly attempts: number;
       readonly timeoutMs: number;
     }
-  /** Opens a connection to an echo port and keeps it. */
-  | { readonly kind: "hold"; readonly id: number; readonly address: string; readonly port: number }
-  /** One line back and forth on a held connection. */
-  | { readonly kind: "use"; readonly id: number };
+  /** Opens a socket, makes its first exchange and keeps it. Over TCP: to an echo port. */
+  | { readonly kind: "hold"; readonly id: number; readonly target: ClientTarget; readonly timeoutMs: number }
+  /** One more exchange on a held socket. */
+  | { readonly kind: "use"; readonly id: number; readonly timeoutMs: number }
+  /** Closes all held sockets. */
+  | { readonly kind: "release" }
+  /** Listens and closes at once. */
+  | {
+      readonly kind: "bind";
+      readonly id: number;
+      readonly protocol: "tcp" | "udp";
+      readonly address: string;
+      readonly port: number;
+    };
 
 export interface BackendAnswers {
   readonly count: number;
@@ -70,5 +82,5 @@ export type ClientMessage =
     }
   /** `outcomes`: "pod port" or "!" and an error, in order. */
   | { readonly kind: "probed"; readonly id: number; readonly outcomes: readonly string[] }
-  /** `outcome`: "pod port", "ok", or "!" and an error. */
+  /** `outcome`: what answered, "pod port" unless it is an echo; "bound"; or "!" and an error. */
   | { readonly kind: "held"; readonly id: number; readonly outcome: string };

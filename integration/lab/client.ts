@@ -1,12 +1,16 @@
 /**
- * Program: a client in a pod. Opens exchanges as it is told on stdin and says on stdout what answered (client-messages.ts).
+ * Program: a client in a pod or on a node. Opens exchanges as it is told on stdin and says on stdout what answered (client-messages.ts).
  * Ends when its stdin does.
  */
+import dgram from "node:dgram";
+import { once } from "node:events";
 import net from "node:net";
 import readline from "node:readline";
 import type { BackendAnswers, ClientCommand, ClientMessage, ClientTarget, TargetReport } from "./client-messages.ts";
 import { ExchangeError, UnconnectedUdp, exchangeConnectedUdp, exchangeTcp } from "./exchange.ts";
 import type { Answer } from "./exchange.ts";
+import { holdSocket } from "./held-socket.ts";
+import type { HeldSocket } from "./held-socket.ts";
 
 const exchangeTimeoutMs = 5_000;
 /** Exchanges open at once; what is due beyond that is counted as skipped. */
@@ -23,7 +27,7 @@ interface Tally {
 
 // One unconnected socket per target for the life of the client: its backend must be kept and re-steered by the kernel.
 const udpSockets = new Map<string, UnconnectedUdp>();
-const held = new Map<number, net.Socket>();
+const held = new Map<number, HeldSocket>();
 let traffic: { readonly stop: () => void } | undefined;
 let generationSeen = 0;
 
@@ -38,10 +42,17 @@ for await (const line of readline.createInterface({ input: sayReady() })) {
       void probe(command);
       break;
     case "hold":
-      hold(command);
+      void sayOutcome(command.id, hold(command));
       break;
     case "use":
-      use(command);
+      void sayOutcome(command.id, use(command));
+      break;
+    case "release":
+      for (const socket of held.values()) socket.close();
+      held.clear();
+      break;
+    case "bind":
+      void sayOutcome(command.id, bind(command));
       break;
   }
 }
@@ -80,7 +91,7 @@ function runTraffic(command: ClientCommand & { kind: "traffic" }): { readonly st
       }
       generationSeen = Math.max(generationSeen, answer.port);
     } catch (error) {
-      const code = error instanceof ExchangeError ? error.code : String(error);
+      const code = codeOf(error);
       const { errors } = tally();
       tally().failed++;
       errors[code] = (errors[code] ?? 0) + 1;
@@ -138,9 +149,9 @@ function noteAnswer(tally: Tally, answer: Answer, beganMs: number): void {
 function exchange(target: ClientTarget, timeoutMs: number): Promise<Answer> {
   switch (target.transport) {
     case "tcp":
-      return exchangeTcp(target.address, target.port, timeoutMs);
+      return exchangeTcp(target, timeoutMs);
     case "udp-connected":
-      return exchangeConnectedUdp(target.address, target.port, timeoutMs);
+      return exchangeConnectedUdp(target, timeoutMs);
     case "udp":
       return udpSocketOf(target).exchange(target.address, target.port, timeoutMs);
   }
@@ -149,7 +160,7 @@ function exchange(target: ClientTarget, timeoutMs: number): Promise<Answer> {
 function udpSocketOf(target: ClientTarget): UnconnectedUdp {
   const known = udpSockets.get(target.name);
   if (known !== undefined) return known;
-  const fresh = new UnconnectedUdp(net.isIPv6(target.address) ? 6 : 4);
+  const fresh = new UnconnectedUdp(net.isIPv6(target.address) ? 6 : 4, target.source);
   udpSockets.set(target.name, fresh);
   return fresh;
 }
@@ -163,7 +174,7 @@ async function probe(command: ClientCommand & { kind: "probe" }): Promise<void> 
       const answer = await exchange(target, command.timeoutMs);
       outcomes.push(`${answer.pod} ${answer.port}`);
     } catch (error) {
-      outcomes.push(`!${error instanceof ExchangeError ? error.code : String(error)}`);
+      outcomes.push(`!${codeOf(error)}`);
     }
     udpSockets.get(target.name)?.close();
     udpSockets.delete(target.name);
@@ -171,31 +182,41 @@ async function probe(command: ClientCommand & { kind: "probe" }): Promise<void> 
   say({ kind: "probed", id: command.id, outcomes });
 }
 
-function hold(command: ClientCommand & { kind: "hold" }): void {
-  const socket = net.connect({ host: command.address, port: command.port });
-  held.set(command.id, socket);
-  socket.setEncoding("latin1");
-  socket.on("error", (error: NodeJS.ErrnoException) => socket.emit("outcome", `!${error.code ?? error.message}`));
-  socket.once("end", () => socket.emit("outcome", "!closed by the other side"));
-  sayOutcome(socket, command.id);
+async function hold({ id, target, timeoutMs }: ClientCommand & { kind: "hold" }): Promise<string> {
+  const { socket, outcome } = await holdSocket(target, timeoutMs);
+  held.set(id, socket);
+  return outcome;
 }
 
-function use(command: ClientCommand & { kind: "use" }): void {
-  const socket = held.get(command.id);
-  if (socket === undefined || socket.destroyed) {
-    say({ kind: "held", id: command.id, outcome: "!not connected" });
-    return;
+async function use({ id, timeoutMs }: ClientCommand & { kind: "use" }): Promise<string> {
+  const socket = held.get(id);
+  if (socket === undefined) throw new ExchangeError("not connected");
+  return socket.use(timeoutMs);
+}
+
+async function bind({ protocol, address, port }: ClientCommand & { kind: "bind" }): Promise<string> {
+  if (protocol === "tcp") {
+    const server = net.createServer().listen({ host: address, port });
+    await once(server, "listening");
+    server.close();
+  } else {
+    const socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+    socket.bind(port, address);
+    await once(socket, "listening");
+    socket.close();
   }
-  sayOutcome(socket, command.id);
-  socket.write("still there?\n");
+  return "bound";
 }
 
-function sayOutcome(socket: net.Socket, id: number): void {
-  const settle = (text: string): void => {
-    socket.off("data", settle);
-    socket.off("outcome", settle);
-    say({ kind: "held", id, outcome: text.trimEnd() });
-  };
-  socket.on("data", settle);
-  socket.on("outcome", settle);
+async function sayOutcome(id: number, outcome: Promise<string>): Promise<void> {
+  try {
+    say({ kind: "held", id, outcome: await outcome });
+  } catch (error) {
+    say({ kind: "held", id, outcome: `!${codeOf(error)}` });
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof ExchangeError) return error.code;
+  return (error as NodeJS.ErrnoException).code ?? String(error);
 }

@@ -1,6 +1,8 @@
 /** One exchange of a client with whatever answers at an address: over TCP, or UDP in its two ways. */
 import dgram from "node:dgram";
+import { once } from "node:events";
 import net from "node:net";
+import type { ClientTarget } from "./client-messages.ts";
 
 /** Which pod answered, on which of its ports. */
 export interface Answer {
@@ -19,19 +21,23 @@ export class ExchangeError extends Error {
   }
 }
 
-export async function exchangeTcp(address: string, port: number, timeoutMs: number): Promise<Answer> {
-  const socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4 });
+export type ExchangeTarget = Pick<ClientTarget, "address" | "port" | "source">;
+
+export async function exchangeTcp({ address, port, source }: ExchangeTarget, timeoutMs: number): Promise<Answer> {
+  const from = source === undefined ? {} : { localAddress: source };
+  const socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4, ...from });
   let peer: string | undefined;
   try {
     return await new Promise<Answer>((resolve, reject) => {
       let text = "";
-      const timer = setTimeout(() => reject(new ExchangeError(`timeout after ${text.length} bytes`)), timeoutMs);
+      const timer = setTimeout(
+        () => reject(new ExchangeError(peer === undefined ? "timeout" : `timeout after ${text.length} bytes`)),
+        timeoutMs,
+      );
       socket.setEncoding("latin1");
       socket.on("connect", () => (peer = socket.remoteAddress));
       socket.on("data", (chunk: string) => (text += chunk));
-      socket.on("error", (error: NodeJS.ErrnoException) =>
-        reject(new ExchangeError(error.code ?? error.message, error)),
-      );
+      socket.on("error", (error) => reject(fromSocket(error)));
       socket.on("close", () => {
         clearTimeout(timer);
         const answer = parseAnswer(text.trimEnd());
@@ -47,30 +53,61 @@ export async function exchangeTcp(address: string, port: number, timeoutMs: numb
 }
 
 /** A connected socket for this one exchange. */
-export async function exchangeConnectedUdp(address: string, port: number, timeoutMs: number): Promise<Answer> {
-  const socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+export async function exchangeConnectedUdp(target: ExchangeTarget, timeoutMs: number): Promise<Answer> {
+  const socket = new ConnectedUdp(target);
   try {
-    return await new Promise<Answer>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new ExchangeError("timeout")), timeoutMs);
-      const fail = (error: NodeJS.ErrnoException): void => {
-        clearTimeout(timer);
-        reject(new ExchangeError(error.code ?? error.message, error));
-      };
-      socket.on("error", fail);
-      socket.on("message", (message) => {
-        clearTimeout(timer);
-        const answer = parseAnswer(message.toString("latin1"));
-        if (answer === undefined) reject(new ExchangeError(`answer of ${message.length} bytes`));
-        else resolve(answer);
-      });
-      // With a callback, a refused connect is its argument and no event; the type does not know.
-      socket.connect(port, address, ((error?: NodeJS.ErrnoException) => {
-        if (error) fail(error);
-        else socket.send("?");
-      }) as () => void);
-    });
+    return await socket.exchange(timeoutMs);
   } finally {
     socket.close();
+  }
+}
+
+/** One connected socket for exchanges one after the other; it is connected before the first. */
+export class ConnectedUdp {
+  readonly #target: ExchangeTarget;
+  readonly #socket: dgram.Socket;
+  #connected: Promise<void> | undefined;
+  #settle: (outcome: Answer | ExchangeError) => void = () => {};
+
+  constructor(target: ExchangeTarget) {
+    this.#target = target;
+    this.#socket = dgram.createSocket(net.isIPv6(target.address) ? "udp6" : "udp4");
+    this.#socket.on("error", (error) => this.#settle(fromSocket(error)));
+    this.#socket.on("message", (message) => {
+      const answer = parseAnswer(message.toString("latin1"));
+      this.#settle(answer ?? new ExchangeError(`answer of ${message.length} bytes`));
+    });
+  }
+
+  async exchange(timeoutMs: number): Promise<Answer> {
+    this.#connected ??= this.#connect();
+    await this.#connected;
+    const { promise, resolve } = Promise.withResolvers<Answer | ExchangeError>();
+    this.#settle = resolve;
+    const timer = setTimeout(() => resolve(new ExchangeError("timeout")), timeoutMs);
+    this.#socket.send("?", (error) => {
+      if (error !== null) resolve(fromSocket(error));
+    });
+    const outcome = await promise;
+    clearTimeout(timer);
+    if (outcome instanceof ExchangeError) throw outcome;
+    return outcome;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  async #connect(): Promise<void> {
+    const { address, port, source } = this.#target;
+    if (source !== undefined) await bound(this.#socket, source);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // With a callback, a refused connect is its argument and no event; the type does not know.
+    this.#socket.connect(port, address, ((error?: NodeJS.ErrnoException) => {
+      if (error) reject(fromSocket(error));
+      else resolve();
+    }) as () => void);
+    return promise;
   }
 }
 
@@ -78,10 +115,12 @@ export async function exchangeConnectedUdp(address: string, port: number, timeou
 export class UnconnectedUdp {
   readonly #socket: dgram.Socket;
   readonly #waiting = new Map<string, (answer: Answer | ExchangeError) => void>();
+  readonly #ready: Promise<void>;
   #next = 0;
 
-  constructor(family: 4 | 6) {
+  constructor(family: 4 | 6, source?: string) {
     this.#socket = dgram.createSocket(family === 6 ? "udp6" : "udp4");
+    this.#ready = source === undefined ? Promise.resolve() : bound(this.#socket, source);
     this.#socket.on("message", (message, from) => {
       const [pod = "", port = "", id = "", address = "", servicePort = ""] = message.toString("latin1").split(" ");
       const settle = this.#waiting.get(id);
@@ -96,12 +135,13 @@ export class UnconnectedUdp {
   }
 
   async exchange(address: string, port: number, timeoutMs: number): Promise<Answer> {
+    await this.#ready;
     const id = String(this.#next++);
     const { promise, resolve } = Promise.withResolvers<Answer | ExchangeError>();
     this.#waiting.set(id, resolve);
     const timer = setTimeout(() => resolve(new ExchangeError("timeout")), timeoutMs);
     this.#socket.send(`${id} ${address} ${port}`, port, address, (error) => {
-      if (error !== null) resolve(new ExchangeError((error as NodeJS.ErrnoException).code ?? error.message, error));
+      if (error !== null) resolve(fromSocket(error));
     });
     const outcome = await promise;
     clearTimeout(timer);
@@ -113,6 +153,15 @@ export class UnconnectedUdp {
   close(): void {
     this.#socket.close();
   }
+}
+
+export function fromSocket(error: NodeJS.ErrnoException): ExchangeError {
+  return new ExchangeError(error.code ?? error.message, error);
+}
+
+async function bound(socket: dgram.Socket, source: string): Promise<void> {
+  socket.bind(0, source);
+  await once(socket, "listening");
 }
 
 function parseAnswer(text: string): Answer | undefined {

@@ -1,6 +1,7 @@
 /** What the parts of one lab share: its name, its folders, and where its processes run. */
 import fs from "node:fs";
 import path from "node:path";
+import type { LabCertificates } from "./lab-certificates.ts";
 import type { LabPaths } from "./lab-paths.ts";
 import { namespaceName, namespacePath } from "./lab-paths.ts";
 import type { ProcessPlace } from "./lab-process.ts";
@@ -13,6 +14,8 @@ export interface Ground {
   readonly paths: LabPaths;
   /** The lab's cgroup; undefined on the memory dataplane. */
   readonly cgroup: string | undefined;
+  /** Undefined: without TLS. */
+  readonly certificates: LabCertificates | undefined;
 }
 
 /**

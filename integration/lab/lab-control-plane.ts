@@ -43,7 +43,7 @@ export class LabControlPlane {
       this.#grpc,
       "--http",
       this.#http,
-      "--insecure",
+      ...(this.#ground.certificates?.controlPlaneFlags ?? ["--insecure"]),
     ];
     this.#process = LabProcess.start(
       "weft-controlplane",

@@ -23,8 +23,15 @@ export class LabNode {
   readonly #controlplane: { readonly address: string };
   #agent: LabProcess | undefined;
   #http: string;
+  #flags: readonly string[];
 
-  constructor(ground: Ground, number: number, controlplane: { readonly address: string }) {
+  /** `flags`: further ones of its agent. */
+  constructor(
+    ground: Ground,
+    number: number,
+    controlplane: { readonly address: string },
+    flags: readonly string[] = [],
+  ) {
     this.name = `node-${number}`;
     this.number = number;
     this.bpffs = path.join(ground.paths.bpffs, this.name);
@@ -32,6 +39,7 @@ export class LabNode {
     this.cgroup = ground.cgroup === undefined ? undefined : path.join(ground.cgroup, this.name);
     this.#ground = ground;
     this.#controlplane = controlplane;
+    this.#flags = flags;
     this.#http = ground.dataplane === "kernel" ? `127.0.0.1:${agentHttpPort}` : "127.0.0.1:0";
   }
 
@@ -57,14 +65,16 @@ export class LabNode {
   /** Arguments of `weft-agent run`. */
   agentArguments(): string[] {
     const { v4, v6 } = nodeAddresses(this.number);
-    const common = ["run", "--node", this.name, "--controlplane", this.#controlplane.address, "--insecure"];
-    const own = ["--state", this.state, "--http", this.#http, "--node-addresses", `${v4},${v6}`];
+    const security = this.#ground.certificates?.nodeFlags(this.name) ?? ["--insecure"];
+    const common = ["run", "--node", this.name, "--controlplane", this.#controlplane.address, ...security];
+    const own = ["--state", this.state, "--http", this.#http, "--node-addresses", `${v4},${v6}`, ...this.#flags];
     if (this.cgroup === undefined) return [...common, ...own, "--dataplane", "memory"];
     return [...common, ...own, "--dataplane", "kernel", "--bpffs", this.bpffs, "--cgroup", this.cgroup];
   }
 
-  /** Starts the agent; resolves when it serves: links attached, probe passed. */
-  async startAgent(): Promise<void> {
+  /** Starts the agent; resolves when it serves: links attached, probe passed. `flags`: instead of those of its last start. */
+  async startAgent(flags: readonly string[] = this.#flags): Promise<void> {
+    this.#flags = flags;
     fs.mkdirSync(this.state, { recursive: true });
     if (this.cgroup !== undefined) fs.mkdirSync(this.bpffs, { recursive: true });
     const command = nodeCommand("nodeagent/main.ts", ...this.agentArguments());

@@ -62,7 +62,8 @@ test("a lab connects pods across nodes", { skip }, async (t) => {
   });
 
   await t.test("a connection to an echo port stays", async () => {
-    const { id, outcome } = await client.hold(lab.pod("near").addresses.v4, 8081);
+    const echo: ClientTarget = { name: "x", transport: "tcp", address: lab.pod("near").addresses.v4, port: 8081 };
+    const { id, outcome } = await client.hold(echo);
     assert.equal(outcome, "near 8081");
     assert.equal(await client.use(id), "still there?");
   });

@@ -18,11 +18,12 @@ import { destroyLab } from "./destroy-lab.ts";
 import type { Ground, LabDataplane } from "./ground.ts";
 import { placeOf } from "./ground.ts";
 import { missingForKernelLab } from "./kernel-support.ts";
+import { LabCertificates } from "./lab-certificates.ts";
 import { LabControlPlane } from "./lab-control-plane.ts";
 import { LabNode } from "./lab-node.ts";
 import { cgroupName, labPaths, namespaceName } from "./lab-paths.ts";
 import { LabProcess, nodeCommand, startTime } from "./lab-process.ts";
-import { clusterScript, podsScript } from "./network-script.ts";
+import { clusterScript, nodeConfigurationScript, podsScript } from "./network-script.ts";
 import type { PodPlace } from "./network-script.ts";
 import { RevisionWatch } from "./revision-watch.ts";
 import { TrafficClient } from "./traffic.ts";
@@ -37,6 +38,10 @@ export interface LabOptions {
   readonly manifests?: string;
   /** Zone label by number of the node; absent: none. */
   readonly zones?: Readonly<Record<number, string>>;
+  /** Further flags of every agent. */
+  readonly agentFlags?: readonly string[];
+  /** mTLS between all programs, with certificates of the lab's own. Absent: without TLS. */
+  readonly tls?: boolean;
   /** Network and pods only, without control plane and agents: for tests of the lab itself. */
   readonly isBare?: boolean;
   /** Called when a step of the set-up is done. */
@@ -70,17 +75,22 @@ export class Lab implements AsyncDisposable {
   readonly #ground: Ground;
   readonly #janitor: ChildProcessByStdio<Writable, null, null>;
   readonly #pods = new Map<string, LabPod>();
+  /** Pods without a listener. */
+  readonly #empty = new Map<string, PodPlace>();
   readonly #slotsUsed = new Map<number, number>();
 
   /** @internal Use createLab. */
-  constructor(ground: Ground, nodes: number, janitor: ChildProcessByStdio<Writable, null, null>) {
+  constructor(ground: Ground, options: LabOptions, janitor: ChildProcessByStdio<Writable, null, null>) {
     this.name = ground.lab;
     this.dataplane = ground.dataplane;
     this.#ground = ground;
     this.#janitor = janitor;
     this.manifests = new ClusterManifests(ground.paths.manifests);
     this.controlplane = new LabControlPlane(ground);
-    this.nodes = Array.from({ length: nodes }, (_, i) => new LabNode(ground, i + 1, this.controlplane));
+    this.nodes = Array.from(
+      { length: options.nodes },
+      (_, i) => new LabNode(ground, i + 1, this.controlplane, options.agentFlags),
+    );
   }
 
   get folder(): string {
@@ -89,6 +99,12 @@ export class Lab implements AsyncDisposable {
 
   get logs(): string {
     return this.#ground.paths.logs;
+  }
+
+  /** @throws RangeError unless the lab has TLS. */
+  get certificates(): LabCertificates {
+    if (this.#ground.certificates === undefined) throw new RangeError(`lab ${this.name} has no TLS`);
+    return this.#ground.certificates;
   }
 
   /** @throws RangeError if there is none. */
@@ -118,18 +134,43 @@ export class Lab implements AsyncDisposable {
     return pods;
   }
 
+  /** Starts a pod that shares the node's namespace and addresses; resolves when it listens. Kernel labs only. */
+  async startHostPod({ name, node, ports, echoPorts = "" }: PodSpec): Promise<void> {
+    const command = nodeCommand("integration/lab/pod.ts", name, ports, echoPorts);
+    await this.#startOnNode(name, node, command).lineMatching(/^ready$/, podReadyWaitMs);
+  }
+
+  /** Makes pods in which nothing runs yet: places for clients. Kernel labs only. */
+  makePods(specs: readonly { readonly name: string; readonly node: number }[]): void {
+    for (const place of this.#connectPods(specs)) this.#empty.set(place.name, place);
+  }
+
   /** Starts a client in a pod of its own on that node. Kernel labs only. */
   async startClient(name: string, node: number): Promise<TrafficClient> {
-    const [place] = this.#connectPods([{ name, node }]);
-    if (place === undefined) throw new Error("no place for a client");
-    const client = new TrafficClient(this.#startInPod(place, nodeCommand("integration/lab/client.ts")));
-    await client.process.lineMatching(/"ready"/, podReadyWaitMs);
-    return client;
+    this.makePods([{ name, node }]);
+    return this.startClientIn(name);
+  }
+
+  /** Starts one more client in a pod that `makePods` or `startClient` made. */
+  async startClientIn(pod: string): Promise<TrafficClient> {
+    const place = this.#empty.get(pod);
+    if (place === undefined) throw new RangeError(`lab ${this.name} has no place ${pod}`);
+    return startedClient(this.#startInPod(place, clientCommand));
+  }
+
+  /** Starts a client in the node's own namespace: a process of the host. Kernel labs only. */
+  async startHostClient(node: number): Promise<TrafficClient> {
+    return startedClient(this.#startOnNode(`client on node-${node}`, node, clientCommand));
+  }
+
+  /** Runs commands of `ip` on a node, one a line. Kernel labs only. */
+  configureNode(node: number, ipLines: readonly string[]): void {
+    runScript(nodeConfigurationScript(this.name, node, ipLines));
   }
 
   /** Runs the `weft` command beside the control plane. `asksControlPlane`: adds where it is. */
   async weft(args: readonly string[], asksControlPlane = true): Promise<CommandResult> {
-    const where = asksControlPlane ? ["--controlplane", this.controlplane.address, "--insecure"] : [];
+    const where = asksControlPlane ? this.#toControlPlane() : [];
     const command = nodeCommand("cli/main.ts", ...args, ...where);
     const place = placeOf(this.#ground, "control");
     return runCommand(`weft ${args.join(" ")}`, command, { ...place, logFile: path.join(this.logs, "weft.log") });
@@ -137,9 +178,9 @@ export class Lab implements AsyncDisposable {
 
   /** Follows commits and acks, the last ones included; ends with the control plane. */
   watchRevisions(): RevisionWatch {
-    const args = ["revisions", "--watch", "--past", "64", "-o", "json", "--controlplane", this.controlplane.address];
+    const args = ["revisions", "--watch", "--past", "64", "-o", "json", ...this.#toControlPlane()];
     const place = { ...placeOf(this.#ground, "control"), logFile: path.join(this.logs, "weft.log") };
-    const watch = LabProcess.start("weft revisions", nodeCommand("cli/main.ts", ...args, "--insecure"), place);
+    const watch = LabProcess.start("weft revisions", nodeCommand("cli/main.ts", ...args), place);
     return new RevisionWatch(
       watch,
       this.nodes.map((node) => node.name),
@@ -163,6 +204,14 @@ export class Lab implements AsyncDisposable {
     await this.destroy();
   }
 
+  #toControlPlane(): readonly string[] {
+    return [
+      "--controlplane",
+      this.controlplane.address,
+      ...(this.#ground.certificates?.operatorFlags ?? ["--insecure"]),
+    ];
+  }
+
   #connectPods(specs: readonly { readonly name: string; readonly node: number }[]): PodPlace[] {
     if (this.dataplane !== "kernel") throw new Error("pods need a kernel lab");
     const places = specs.map(({ name, node }) => {
@@ -179,6 +228,20 @@ export class Lab implements AsyncDisposable {
   #startInPod(pod: PodPlace, command: readonly string[]): LabProcess {
     return LabProcess.start(`pod ${pod.name}`, command, placeOf(this.#ground, `pod-${pod.name}`, `node-${pod.node}`));
   }
+
+  #startOnNode(name: string, node: number, command: readonly string[]): LabProcess {
+    if (this.dataplane !== "kernel") throw new Error("processes of a node need a kernel lab");
+    const logFile = path.join(this.logs, `host-${node}.log`);
+    return LabProcess.start(name, command, { ...this.node(node).place, logFile });
+  }
+}
+
+const clientCommand = nodeCommand("integration/lab/client.ts");
+
+async function startedClient(process: LabProcess): Promise<TrafficClient> {
+  const client = new TrafficClient(process);
+  await process.lineMatching(/"ready"/, podReadyWaitMs);
+  return client;
 }
 
 /**
@@ -194,7 +257,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
   const ground = groundOf(options);
   checkNoOwner(ground);
   await destroyLab(options.name);
-  const lab = new Lab(ground, options.nodes, startJanitor(options.name));
+  const lab = new Lab(ground, options, startJanitor(options.name));
   try {
     let began = performance.now();
     const done = (step: string): void => {
@@ -202,6 +265,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
       began = performance.now();
     };
     makeFolders(ground);
+    ground.certificates?.make();
     if (options.manifests !== undefined) fs.cpSync(options.manifests, ground.paths.manifests, { recursive: true });
     lab.manifests.writeNodes(
       lab.nodes.map(({ name, number }) => ({ name, number, zone: options.zones?.[number] ?? "" })),
@@ -225,7 +289,10 @@ export async function createLab(options: LabOptions): Promise<Lab> {
 function groundOf(options: LabOptions): Ground {
   const cgroupMount = options.dataplane === "kernel" ? findCgroupMount() : undefined;
   const cgroup = cgroupMount === undefined ? undefined : path.join(cgroupMount, cgroupName(options.name));
-  return { lab: options.name, dataplane: options.dataplane, paths: labPaths(options.name), cgroup };
+  const paths = labPaths(options.name);
+  const nodes = Array.from({ length: options.nodes }, (_, i) => `node-${i + 1}`);
+  const certificates = options.tls === true ? new LabCertificates(path.join(paths.root, "tls"), nodes) : undefined;
+  return { lab: options.name, dataplane: options.dataplane, paths, cgroup, certificates };
 }
 
 // A lab of this name that someone uses is not to be taken away from them; one that was kept or left is.

@@ -96,6 +96,11 @@ export function podsScript(lab: string, pods: readonly PodPlace[]): string {
   ].join("\n");
 }
 
+/** Lines of `ip` inside a node's namespace. */
+export function nodeConfigurationScript(lab: string, node: number, ipLines: readonly string[]): string {
+  return `set -e\n${inside(nodeNamespace(lab, node), [], ipLines)}`;
+}
+
 export function removeNamespacesScript(namespaces: readonly string[]): string {
   return batch(namespaces.map((namespace) => `netns del ${namespace}`));
 }

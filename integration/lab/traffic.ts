@@ -61,15 +61,26 @@ export class TrafficClient {
     return answer.kind === "probed" ? answer.outcomes : [];
   }
 
-  /** A connection that stays: answers its number and "pod port", or "!" and an error. */
-  async hold(address: string, port: number): Promise<{ readonly id: number; readonly outcome: string }> {
-    const answer = await this.#ask({ kind: "hold", address, port });
+  /** A socket that stays: answers its number and "pod port", or "!" and an error. Over TCP: to an echo port. */
+  async hold(target: ClientTarget, timeoutMs = 5_000): Promise<{ readonly id: number; readonly outcome: string }> {
+    const answer = await this.#ask({ kind: "hold", target, timeoutMs });
     return answer.kind === "held" ? answer : { id: 0, outcome: "!no answer" };
   }
 
-  /** Sends a line over a held connection: what came back, or "!" and an error. */
-  async use(id: number): Promise<string> {
-    const answer = await this.#ask({ kind: "use" }, id);
+  /** One more exchange on a held socket: what came back, or "!" and an error. */
+  async use(id: number, timeoutMs = 5_000): Promise<string> {
+    const answer = await this.#ask({ kind: "use", timeoutMs }, id);
+    return answer.kind === "held" ? answer.outcome : "!no answer";
+  }
+
+  /** Closes all sockets that stay. */
+  release(): void {
+    this.process.send({ kind: "release" });
+  }
+
+  /** Tries to listen there: "bound", or "!" and an error. */
+  async bind(protocol: "tcp" | "udp", address: string, port: number): Promise<string> {
+    const answer = await this.#ask({ kind: "bind", protocol, address, port });
     return answer.kind === "held" ? answer.outcome : "!no answer";
   }
 

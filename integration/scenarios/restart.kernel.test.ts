@@ -59,7 +59,7 @@ suite(`restarts under traffic, seed ${seed}`, { skip }, () => {
   test("a connection stays whatever is killed, and when its backend leaves", async () => {
     const [client] = clients;
     assert.ok(client !== undefined);
-    const { id, outcome } = await client.hold(echoIp, 80);
+    const { id, outcome } = await client.hold({ name: "echo", transport: "tcp", address: echoIp, port: 80 });
     assert.equal(outcome, `echo ${echoPort}`);
     await lab.node(1).agent.kill();
     assert.equal(await client.use(id), "still there?");

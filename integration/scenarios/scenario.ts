@@ -1,46 +1,50 @@
 /**
- * The text form of a scenario: Markdown whose fenced blocks are read strictly, and whose prose is for people.
- *
- * ````
- * # What the scenario is about
- * ## A step: given, or when
- * ```yaml web.yaml          the file becomes this
- * ```remove web.yaml        the file goes (no lines)
- * ```frontends node-1       all that the node serves on ClusterIPs: ADDRESS:PORT/PROTOCOL SERVICE ACTION POD:PORT…
- * ```connect node-1         from a pod there: TRANSPORT ADDRESS:PORT -> POD:PORT… or an error code
- * ```log                    texts that the control plane has said
- * ````
- *
- * Edits of a step are made together, before its checks. Pods are a1, a2 on node-1 (10.244.1.11, .12) and b1, b2 on node-2
- * (10.244.2.11, .12), and fd00:244:1::11 and so on; each listens on 53, 8080, 8081, 9090. node-1 is in zone-a, node-2 in zone-b.
+ * The text form of a scenario: Markdown whose fenced blocks are read strictly, and whose prose is for people. README.md of this
+ * folder says what each block means.
  */
-import { parseSocketAddress } from "@weft/proto/address.ts";
-import type { Transport } from "../lab/client-messages.ts";
+import { parseBind, parseConnection, parseOpen, parseUse } from "./scenario-lines.ts";
+import type { BindAttempt, Connection, Opening, Use } from "./scenario-lines.ts";
 
 export interface Scenario {
   readonly title: string;
+  /** Further flags of the agents while it is played. */
+  readonly agentFlags: readonly string[];
   readonly steps: readonly ScenarioStep[];
 }
 
 export interface ScenarioStep {
   readonly title: string;
-  /** Text undefined: the file goes. */
-  readonly edits: readonly { readonly file: string; readonly text: string | undefined }[];
+  /** All of them are made before the first check. */
+  readonly edits: readonly Edit[];
+  /** In order. */
   readonly checks: readonly Check[];
 }
 
+export type Edit =
+  | { readonly kind: "write"; readonly file: string; readonly text: string }
+  | { readonly kind: "remove"; readonly file: string }
+  /** From then on these addresses, and no others, are on a device of the node beside its own. */
+  | { readonly kind: "assign"; readonly node: string; readonly addresses: readonly string[] }
+  | { readonly kind: "restart"; readonly node: string };
+
+/** Where a client runs: in a pod, in a second pod of that node, in the node's own namespace. */
+export type Place = "pod" | "other-pod" | "host";
+
 export type Check =
   | { readonly kind: "frontends"; readonly node: string; readonly lines: readonly string[] }
-  | { readonly kind: "connect"; readonly node: string; readonly connections: readonly Connection[] }
-  | { readonly kind: "log"; readonly texts: readonly string[] };
-
-export interface Connection {
-  readonly transport: Transport;
-  readonly address: string;
-  readonly port: number;
-  /** Sorted: "pod:port", or one error code. */
-  readonly outcomes: readonly string[];
-}
+  | {
+      readonly kind: "connect";
+      readonly node: string;
+      readonly places: readonly Place[];
+      readonly connections: readonly Connection[];
+    }
+  | { readonly kind: "open"; readonly node: string; readonly place: Place; readonly openings: readonly Opening[] }
+  | { readonly kind: "use"; readonly uses: readonly Use[] }
+  | { readonly kind: "bind"; readonly node: string; readonly place: Place; readonly attempts: readonly BindAttempt[] }
+  | { readonly kind: "failures"; readonly node: string; readonly lines: readonly string[] }
+  /** `node` undefined: of the control plane. */
+  | { readonly kind: "log"; readonly node: string | undefined; readonly texts: readonly string[] }
+  | { readonly kind: "pause"; readonly ms: number };
 
 interface Fence {
   readonly word: string;
@@ -50,17 +54,34 @@ interface Fence {
   readonly line: number;
 }
 
+interface Draft {
+  readonly title: string;
+  readonly edits: Edit[];
+  readonly checks: Check[];
+}
+
+const pauseMsMax = 5_000;
+
+/** On a memory dataplane there is no node whose addresses could change. */
+export function needsKernel({ steps }: Scenario): boolean {
+  return steps.some(({ edits }) => edits.some(({ kind }) => kind === "assign"));
+}
+
 /** @throws Error naming the line, for anything that is not exactly this form. */
 export function parseScenario(text: string): Scenario {
   let title = "";
-  const steps: { title: string; edits: { file: string; text: string | undefined }[]; checks: Check[] }[] = [];
+  let agentFlags: readonly string[] = [];
+  const steps: Draft[] = [];
   let fence: { word: string; argument: string; lines: string[]; line: number } | undefined;
   for (const [i, line] of text.split("\n").entries()) {
     const opening = /^```(\S*) ?(.*)$/.exec(line);
     if (fence !== undefined) {
       if (line !== "```") fence.lines.push(line);
       else {
-        addFence(steps.at(-1), fence);
+        const step = steps.at(-1);
+        if (step !== undefined) addFence(step, fence);
+        else if (fence.word === "agents") agentFlags = parseAgents(fence);
+        else throw new Error(`line ${fence.line}: a block before the first step (##)`);
         fence = undefined;
       }
     } else if (opening !== null) {
@@ -70,56 +91,100 @@ export function parseScenario(text: string): Scenario {
   }
   if (fence !== undefined) throw new Error(`line ${fence.line}: the block is not closed`);
   if (title === "" || steps.length === 0) throw new Error("a scenario has a title (#) and steps (##)");
-  const idle = steps.find((step) => step.checks.length === 0);
+  const idle = steps.find((step) => step.checks.every(({ kind }) => kind === "pause"));
   if (idle !== undefined) throw new Error(`step "${idle.title}" checks nothing`);
-  return { title, steps };
+  return { title, agentFlags, steps };
 }
 
-function addFence(
-  step: { edits: { file: string; text: string | undefined }[]; checks: Check[] } | undefined,
-  { word, argument, lines, line }: Fence,
-): void {
-  if (step === undefined) throw new Error(`line ${line}: a block before the first step (##)`);
-  const isNode = /^node-\d+$/.test(argument);
+function addFence(step: Draft, fence: Fence): void {
+  const { word, argument, lines, line } = fence;
   switch (word) {
     case "yaml":
-    case "remove": {
-      if (!/^[a-z0-9-]+\.yaml$/.test(argument)) throw new Error(`line ${line}: ${word} needs a file name`);
-      step.edits.push({ file: argument, text: word === "yaml" ? `${lines.join("\n")}\n` : undefined });
+      step.edits.push({ kind: "write", file: fileName(fence), text: `${lines.join("\n")}\n` });
+      return;
+    case "remove":
+      expectNoLines(fence);
+      step.edits.push({ kind: "remove", file: fileName(fence) });
+      return;
+    case "assign":
+      step.edits.push({ kind: "assign", node: nodeName(fence), addresses: lines });
+      return;
+    case "restart":
+      expectNoLines(fence);
+      step.edits.push({ kind: "restart", node: nodeName(fence) });
+      return;
+    case "frontends":
+    case "failures":
+      step.checks.push({ kind: word, node: nodeName(fence), lines: lines.filter((text) => text !== "").toSorted() });
+      return;
+    case "connect": {
+      const { node, place } = nodeAndPlace(fence);
+      const places = place === undefined ? (["pod", "host"] as const) : [place];
+      step.checks.push({ kind: word, node, places, connections: parseLines(fence, parseConnection) });
       return;
     }
-    case "frontends":
-      if (!isNode) throw new Error(`line ${line}: frontends needs a node`);
-      step.checks.push({ kind: "frontends", node: argument, lines: lines.filter((text) => text !== "").toSorted() });
+    case "open":
+    case "bind": {
+      const { node, place } = nodeAndPlace(fence);
+      if (place === undefined) throw new Error(`line ${line}: ${word} needs a place: pod, other-pod or host`);
+      if (word === "open") step.checks.push({ kind: word, node, place, openings: parseLines(fence, parseOpen) });
+      else step.checks.push({ kind: word, node, place, attempts: parseLines(fence, parseBind) });
       return;
-    case "connect":
-      if (!isNode) throw new Error(`line ${line}: connect needs a node`);
-      step.checks.push({
-        kind: "connect",
-        node: argument,
-        connections: lines.map((text, i) => parseConnection(text, line + 1 + i)),
-      });
+    }
+    case "use":
+      if (argument !== "") throw new Error(`line ${line}: use has no argument`);
+      step.checks.push({ kind: word, uses: parseLines(fence, parseUse) });
       return;
     case "log":
-      step.checks.push({ kind: "log", texts: lines });
+      step.checks.push({ kind: word, node: argument === "" ? undefined : nodeName(fence), texts: lines });
       return;
+    case "pause": {
+      expectNoLines(fence);
+      const ms = /^\d+ ms$/.test(argument) ? Number.parseInt(argument, 10) : Number.NaN;
+      if (!(ms <= pauseMsMax))
+        throw new Error(`line ${line}: pause needs a time such as 1500 ms, at most ${pauseMsMax}`);
+      step.checks.push({ kind: word, ms });
+      return;
+    }
     default:
       throw new Error(`line ${line}: no such block: "${word}"`);
   }
 }
 
-function parseConnection(text: string, line: number): Connection {
-  const match = /^(tcp|udp|udp-connected) (\S+) -> (\S.*)$/.exec(text);
-  // Not the canonical text: ::ffff:10.96.0.10 is to be asked from an IPv6 socket.
-  const host = /^(?:\[(.+)\]|([^:]+)):\d+$/.exec(match?.[2] ?? "");
-  const target = parseSocketAddress(match?.[2] ?? "");
-  if (match === null || host === null || target === undefined) {
-    throw new Error(`line ${line}: not "TRANSPORT ADDRESS:PORT -> OUTCOMES": ${text}`);
-  }
-  return {
-    transport: match[1] as Transport,
-    address: host[1] ?? host[2] ?? "",
-    port: target.port,
-    outcomes: (match[3] ?? "").split(" ").toSorted(),
-  };
+function parseAgents({ argument, lines, line }: Fence): readonly string[] {
+  const wrong = lines.find((text) => !/^--[a-z-]+=\S+$/.test(text));
+  if (argument !== "" || wrong !== undefined) throw new Error(`line ${line}: agents has lines such as --name=value`);
+  return lines;
+}
+
+function parseLines<T>({ lines, line }: Fence, parse: (text: string) => T): readonly T[] {
+  return lines.map((text, i) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new Error(`line ${line + 1 + i}: ${error instanceof Error ? error.message : String(error)}`, {
+        cause: error,
+      });
+    }
+  });
+}
+
+function nodeName({ word, argument, line }: Fence): string {
+  if (!/^node-\d+$/.test(argument)) throw new Error(`line ${line}: ${word} needs a node`);
+  return argument;
+}
+
+function nodeAndPlace({ word, argument, line }: Fence): { readonly node: string; readonly place: Place | undefined } {
+  const match = /^(node-\d+)(?: (pod|other-pod|host))?$/.exec(argument);
+  if (match === null) throw new Error(`line ${line}: ${word} needs a node, and maybe a place: pod, other-pod or host`);
+  return { node: match[1] ?? "", place: match[2] as Place | undefined };
+}
+
+function fileName({ word, argument, line }: Fence): string {
+  if (!/^[a-z0-9-]+\.yaml$/.test(argument)) throw new Error(`line ${line}: ${word} needs a file name`);
+  return argument;
+}
+
+function expectNoLines({ word, lines, line }: Fence): void {
+  if (lines.length > 0) throw new Error(`line ${line}: ${word} has no lines`);
 }
