@@ -26,6 +26,9 @@
 
 #define WEFT_AFFINITY_FLOWS_MAX 65536 /* clients of service ports with session affinity, 96 bytes each */
 
+#define WEFT_PORTS 65536      /* of one protocol */
+#define WEFT_REFUSED_BINDS 64 /* ring of the last binds that were refused */
+
 #define WEFT_READS_MAX 4          /* reads of a pair of words until two agree */
 #define WEFT_LOOKUPS_MAX 4        /* lookups until no revision became active meanwhile */
 #define WEFT_CIDR_STEPS_MAX 4     /* CIDRs of one address: one of the old and one of the new revision, doubled */

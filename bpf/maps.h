@@ -72,6 +72,33 @@ struct {
   __type(value, struct name);
 } names SEC(".maps");
 
+/* NodePort of TCP, then of UDP -> the service port it is allocated to */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 2 * WEFT_PORTS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct node_port);
+} node_ports SEC(".maps");
+
+/* number % WEFT_REFUSED_BINDS -> a bind() that was refused */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, WEFT_REFUSED_BINDS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct refused_bind);
+} refused_binds SEC(".maps");
+
+/* number of the last refusal */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, __u64);
+} refused_binds_count SEC(".maps");
+
 /* the activated sequence */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

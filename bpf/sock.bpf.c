@@ -8,6 +8,7 @@
 
 #include "hooks/connect.h"
 #include "hooks/getpeername.h"
+#include "hooks/post_bind.h"
 #include "hooks/recvmsg.h"
 #include "hooks/sendmsg.h"
 
@@ -86,6 +87,23 @@ int getpeername6(struct bpf_sock_addr *call) {
 
   if (is_served(call) && recall_connection(call, &peer)) write_target6(call, &peer);
   return PASS;
+}
+
+SEC("cgroup/post_bind4")
+int post_bind4(struct bpf_sock *socket) {
+  struct address address = {.part = {0, 0, bpf_htonl(0xffff), socket->src_ip4}};
+
+  return guard_bind(socket, address.part[3] ? &address : NULL);
+}
+
+SEC("cgroup/post_bind6")
+int post_bind6(struct bpf_sock *socket) {
+  struct address address = {
+      .part = {socket->src_ip6[0], socket->src_ip6[1], socket->src_ip6[2], socket->src_ip6[3]}};
+  bool is_any = !address.part[0] && !address.part[1] && !address.part[3] &&
+                (!address.part[2] || address.part[2] == bpf_htonl(0xffff));
+
+  return guard_bind(socket, is_any ? NULL : &address);
 }
 
 char _license[] SEC("license") = "GPL";

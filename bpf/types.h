@@ -107,6 +107,25 @@ struct settings {
 };
 _Static_assert(sizeof(struct settings) == 16, "settings");
 
+/* 8 bytes: the elements of a mapped array are that far apart at least. */
+struct node_port {
+  __u32 name; /* of the service port that it is allocated to, index in names; 0: none */
+  __u32 reserved;
+};
+_Static_assert(sizeof(struct node_port) == 8, "node_port");
+
+struct refused_bind {
+  __u64 number;       /* of the refusal, from 1; written last */
+  __u64 service_port; /* id of the name */
+  __u32 name;         /* index in names */
+  __u32 pid;
+  __u16 port;
+  __u8 protocol;
+  __u8 reserved[5];
+  char command[16];
+};
+_Static_assert(sizeof(struct refused_bind) == 48, "refused_bind");
+
 struct udp_flow_key {
   __u64 cookie; /* of the socket */
   struct frontend_key frontend;

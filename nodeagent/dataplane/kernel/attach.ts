@@ -25,6 +25,8 @@ const hooks = [
   ["getpeername6", 30],
   ["sendmsg4", 14],
   ["sendmsg6", 15],
+  ["post_bind4", 12],
+  ["post_bind6", 13],
   ["connect4", 10],
   ["connect6", 11],
 ] as const;

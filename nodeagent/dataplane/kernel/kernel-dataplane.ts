@@ -15,7 +15,7 @@ import { removeFolder, removeProbes } from "./cleanup-pinned.ts";
 import { readPinned, type PinnedState } from "./dump-pinned.ts";
 import { highestSequence, roundOfPinned } from "./earlier-maps.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
-import { settingsLayout } from "./layout.ts";
+import { refusedBindLayout, refusedBindsMax, settingsLayout } from "./layout.ts";
 import { errnoName, mapMemory, netnsCookie, type LoadedObject } from "./libbpf.ts";
 import { loadPrograms } from "./load-programs.ts";
 import { MapReader } from "./map-reader.ts";
@@ -31,6 +31,7 @@ import {
 } from "./pin-folder.ts";
 import { openMaps } from "./pinned-maps.ts";
 import { probePrograms } from "./probe.ts";
+import { RefusedBinds } from "./refused-binds.ts";
 import { RevisionWriter } from "./revision-writer.ts";
 import { RoundApplier } from "./round-applier.ts";
 
@@ -50,7 +51,10 @@ interface Opened {
   readonly maps: KernelMaps;
   readonly applier: RoundApplier;
   readonly probePort: number;
+  readonly timer: NodeJS.Timeout;
 }
+
+const refusedBindsEveryMs = 500;
 
 export class KernelDataplane implements Dataplane {
   readonly #bpffs: string;
@@ -88,7 +92,13 @@ export class KernelDataplane implements Dataplane {
     await maps.grace();
     const applier = new RoundApplier(maps, writer, this.#limits, errnoName);
     stack.move();
-    this.#opened = { lock, cgroup, object, maps, applier, probePort };
+    const refusedBinds = new RefusedBinds({
+      ring: mapMemory(object.mapFd("refused_binds"), refusedBindsMax * refusedBindLayout.size, false),
+      count: mapMemory(object.mapFd("refused_binds_count"), 8, false),
+      names: maps.arrays.names,
+    });
+    const timer = setInterval(() => this.#tellRefusedBinds(refusedBinds), refusedBindsEveryMs).unref();
+    this.#opened = { lock, cgroup, object, maps, applier, probePort, timer };
     let { cursor } = found;
     if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
       cursor = await this.#moveFrom(before);
@@ -132,6 +142,7 @@ export class KernelDataplane implements Dataplane {
     const opened = this.#opened;
     if (opened === undefined) return;
     this.#opened = undefined;
+    clearInterval(opened.timer);
     try {
       await opened.applier.settled();
     } finally {
@@ -164,6 +175,15 @@ export class KernelDataplane implements Dataplane {
     const { failures } = await this.#use().applier.replaceAll(roundOfPinned(before), () => undefined);
     for (const failure of failures) this.#log.warn("does not fit the new sizes", { ...failure });
     return before.cursor;
+  }
+
+  #tellRefusedBinds(refusedBinds: RefusedBinds): void {
+    // One that tries again and again is said once a turn.
+    const messages = refusedBinds.take().map(({ port, protocol, servicePort, pid, command }) => {
+      const owner = servicePort ?? "a service that is gone";
+      return `refused ${command} (pid ${pid}) port ${port}/${protocol}: it is the NodePort of ${owner}; give the process another port`;
+    });
+    for (const message of new Set(messages)) this.#log.warn(message);
   }
 
   #writeSettings(object: LoadedObject): number {

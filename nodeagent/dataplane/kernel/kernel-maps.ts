@@ -12,6 +12,7 @@ export interface MappedArrays {
   readonly descriptors: ArrayBufferLike;
   readonly backends: ArrayBufferLike;
   readonly names: ArrayBufferLike;
+  readonly nodePorts: ArrayBufferLike;
   readonly active: ArrayBufferLike;
   readonly activations: ArrayBufferLike;
 }

@@ -8,6 +8,8 @@ import {
   descriptorLayout,
   frontendKeyLayout,
   nameLayout,
+  nodePortLayout,
+  refusedBindLayout,
   settingsLayout,
   stateLayout,
 } from "./layout.ts";
@@ -24,6 +26,8 @@ const layouts = {
   name: nameLayout,
   activation: activationLayout,
   settings: settingsLayout,
+  node_port: nodePortLayout,
+  refused_bind: refusedBindLayout,
 } as const;
 
 for (const [name, { size, ...members }] of Object.entries(layouts)) {

@@ -5,7 +5,7 @@
 import type { Action, FrontendKind, ProtocolName, Scope } from "../../plan/frontend.ts";
 
 /** Bump when a struct or a map of bpf/maps.h changes: other versions are loaded beside and switched to, never reused. */
-export const serviceLayoutVersion = 3;
+export const serviceLayoutVersion = 4;
 /** The same for bpf/flow-maps.h. */
 export const flowLayoutVersion = 2;
 
@@ -37,11 +37,27 @@ export const activationLayout = {
 } as const;
 export const settingsLayout = { size: 16, host_netns_cookie: 0, probe_port: 8, reserved: 10 } as const;
 
+export const nodePortLayout = { size: 8, name: 0, reserved: 4 } as const;
+export const refusedBindLayout = {
+  size: 48,
+  number: 0,
+  service_port: 8,
+  name: 16,
+  pid: 20,
+  port: 24,
+  protocol: 26,
+  reserved: 27,
+  command: 32,
+} as const;
+
 export const descriptorBits = 24n;
 export const descriptorMask = 0xff_ffffn;
 export const descriptorsCeiling = 1 << 24;
 export const activationsMax = 64;
 export const cidrsMax = 256;
+/** Ports of one protocol. */
+export const portsMax = 65_536;
+export const refusedBindsMax = 64;
 
 /** Absent, and those that stand for no service port. */
 export const absentDescriptor = 0;

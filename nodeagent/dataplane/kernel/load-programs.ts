@@ -14,7 +14,15 @@ const objectPath = fileURLToPath(new URL("../../../bpf/dist/sock.bpf.o", import.
 const kernelBtf = "/sys/kernel/btf/vmlinux";
 
 const sizedMaps = ["frontends", "addresses", "cidrs", "states", "descriptors", "backends", "names"] as const;
-const fixedMaps = ["active", "activations", "settings", "graces"] as const;
+const fixedMaps = [
+  "active",
+  "activations",
+  "settings",
+  "graces",
+  "node_ports",
+  "refused_binds",
+  "refused_binds_count",
+] as const;
 export const flowMaps = ["udp_flows", "reverse_flows", "affinity_flows", "connections"] as const;
 
 /** @throws ProgramError with a remedy. */

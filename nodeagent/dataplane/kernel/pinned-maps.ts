@@ -14,7 +14,15 @@ import {
 } from "./libbpf.ts";
 import type { LoadedObject } from "./libbpf.ts";
 import { elementKeyBytes, type ElementMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
-import { activationLayout, backendLayout, descriptorLayout, nameLayout, stateLayout } from "./layout.ts";
+import {
+  activationLayout,
+  backendLayout,
+  descriptorLayout,
+  nameLayout,
+  nodePortLayout,
+  portsMax,
+  stateLayout,
+} from "./layout.ts";
 import type { MapSizes } from "./map-sizes.ts";
 
 const entryBytes = {
@@ -22,6 +30,7 @@ const entryBytes = {
   descriptors: descriptorLayout.size,
   backends: backendLayout.size,
   names: nameLayout.size,
+  node_ports: nodePortLayout.size,
   active: 8,
   activations: activationLayout.size,
 } as const;
@@ -40,7 +49,7 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
   const valueBytes = new Uint8Array(value.buffer);
   return {
     sizes,
-    arrays: mapArrays((name) => object.mapFd(name), { ...sizes, active: 1 }, true),
+    arrays: mapArrays((name) => object.mapFd(name), { ...sizes, active: 1, node_ports: 2 * portsMax }, true),
     insert(map, key, index) {
       value[0] = index;
       const errno = updateElement(fds[map], key, valueBytes, 1);
@@ -78,6 +87,7 @@ export function openPinnedMaps(folder: string): PinnedMaps | undefined {
     descriptors: mapMaxEntries(fdOf("descriptors")),
     backends: mapMaxEntries(fdOf("backends")),
     names: mapMaxEntries(fdOf("names")),
+    node_ports: 2 * portsMax,
     active: 1,
     activations: mapMaxEntries(fdOf("activations")),
   };
@@ -97,6 +107,7 @@ function mapArrays(fdOf: (name: string) => number, sizes: ArraySizes, isWritable
     descriptors: memory("descriptors"),
     backends: memory("backends"),
     names: memory("names"),
+    nodePorts: memory("node_ports"),
     active: memory("active"),
     activations: memory("activations"),
   };

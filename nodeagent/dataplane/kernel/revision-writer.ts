@@ -12,6 +12,7 @@ import { DescriptorStore, type Descriptor } from "./descriptor-store.ts";
 import { addressElement, cidrElement, frontendElement, type ElementKey } from "./element-key.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
 import { activationLayout, activationsMax, dropDescriptor, passDescriptor, rejectDescriptor } from "./layout.ts";
+import { NodePorts } from "./node-ports.ts";
 import { StateStore, type Owners, type Retired, type State } from "./state-store.ts";
 import { StateTable, type StoreWord } from "./state-table.ts";
 
@@ -26,6 +27,7 @@ export class RevisionWriter {
   readonly #store: StoreWord;
   readonly #descriptors: DescriptorStore;
   readonly #states: StateStore;
+  readonly #nodePorts: NodePorts;
   /** Live frontends by service, as keys of `#states.frontends`. */
   readonly #held = new Map<string, ServicePlan>();
   readonly #stagedPlans = new Map<string, ServicePlan>();
@@ -41,7 +43,10 @@ export class RevisionWriter {
     this.#maps = maps;
     this.#store = store;
     this.#descriptors = new DescriptorStore(maps.arrays, maps.sizes);
-    this.#states = new StateStore(maps, table ?? new StateTable(maps.arrays.states, store));
+    this.#nodePorts = new NodePorts(maps.arrays.nodePorts);
+    this.#states = new StateStore(maps, table ?? new StateTable(maps.arrays.states, store), (element, before, after) =>
+      this.#nodePorts.moved(element, before, after),
+    );
     this.#activeWords = new BigInt64Array(maps.arrays.active, 0, 1);
     this.#activations = new DataView(maps.arrays.activations);
     const active = this.#activeWords[0] ?? 0n;
@@ -88,6 +93,7 @@ export class RevisionWriter {
     for (const [service, frontends] of byService)
       this.#held.set(service, { service, frontends, rejectAddresses: [], passAddresses: [] });
     this.#states.adopt(states);
+    this.#nodePorts.clearOthers();
   }
 
   /** Allocates and fills what `plan` needs. Undefined, and nothing is kept, if there is no room. */

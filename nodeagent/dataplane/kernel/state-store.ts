@@ -32,6 +32,8 @@ export interface Retired {
   readonly stateIndices: readonly number[];
 }
 
+export type OnLive = (element: ElementKey, before: Meaning, after: Meaning) => void;
+
 export type Inserted =
   | { readonly kind: "inserted"; readonly state: State }
   | { readonly kind: "refused"; readonly errno: number };
@@ -43,6 +45,7 @@ export class StateStore {
   readonly #maps: KernelMaps;
   readonly #table: StateTable;
   readonly #indices: IndexAllocator;
+  readonly #onLive: OnLive;
   readonly #states: Readonly<Record<ElementMap, Map<string, State>>> = {
     frontends: new Map(),
     addresses: new Map(),
@@ -52,8 +55,10 @@ export class StateStore {
   #retiredDescriptors: Descriptor[] = [];
   #retiredIndices: number[] = [];
 
-  constructor(maps: KernelMaps, table: StateTable) {
+  /** @param onLive told of every change of what a state leads to, once it is live */
+  constructor(maps: KernelMaps, table: StateTable, onLive: OnLive = () => undefined) {
     this.#maps = maps;
+    this.#onLive = onLive;
     this.#table = table;
     this.#indices = new IndexAllocator(0, maps.sizes.states);
   }
@@ -76,6 +81,7 @@ export class StateStore {
       live.count++;
       const state = { index, element, live, pending: undefined, owners, pendingOwners: owners, isNew: false };
       this.#states[element.map].set(element.text, state);
+      this.#onLive(element, undefined, live);
     }
     this.#indices.adopt(found.map(({ index }) => index));
   }
@@ -122,6 +128,7 @@ export class StateStore {
       state.owners = state.pendingOwners;
       state.isNew = false;
       if (state.pending === undefined) continue;
+      this.#onLive(state.element, state.live, state.pending.meaning);
       this.#dropMeaning(state.live);
       state.live = state.pending.meaning;
       state.pending = undefined;

@@ -11,7 +11,15 @@ import {
   type KernelMaps,
   type MappedArrays,
 } from "../kernel-maps.ts";
-import { activationLayout, backendLayout, descriptorLayout, nameLayout, stateLayout } from "../layout.ts";
+import {
+  activationLayout,
+  backendLayout,
+  descriptorLayout,
+  nameLayout,
+  nodePortLayout,
+  portsMax,
+  stateLayout,
+} from "../layout.ts";
 import { mapSizes, type KernelLimits, type MapSizes } from "../map-sizes.ts";
 import type { StoreWord } from "../state-table.ts";
 
@@ -36,6 +44,7 @@ export class MemoryMaps implements KernelMaps {
       descriptors: new ArrayBuffer(this.sizes.descriptors * descriptorLayout.size),
       backends: new ArrayBuffer(this.sizes.backends * backendLayout.size),
       names: new ArrayBuffer(this.sizes.names * nameLayout.size),
+      nodePorts: new ArrayBuffer(2 * portsMax * nodePortLayout.size),
       active: new ArrayBuffer(8),
       activations: new ArrayBuffer(this.sizes.activations * activationLayout.size),
     };

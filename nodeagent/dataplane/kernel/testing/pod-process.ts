@@ -28,6 +28,19 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
     await once(udp, "listening");
     return {};
   },
+  async bind({ protocol, address, port }) {
+    if (protocol === "TCP") {
+      const server = net.createServer().listen(port, address);
+      await once(server, "listening");
+      server.close();
+    } else {
+      const socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+      socket.bind(port, address);
+      await once(socket, "listening");
+      socket.close();
+    }
+    return {};
+  },
   async tcp({ address, port }) {
     const socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4 });
     try {

@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 
 export type PodCall =
   | { readonly call: "listen" | "tcp" | "udpConnected"; readonly address: string; readonly port: number }
+  /** bind(), and close at once. */
+  | { readonly call: "bind"; readonly protocol: "TCP" | "UDP"; readonly address: string; readonly port: number }
   /** Sockets stay open under their number. */
   | { readonly call: "udp"; readonly socket: number; readonly address: string; readonly port: number }
   | {
