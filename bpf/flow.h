@@ -94,6 +94,13 @@ static __always_inline void remember_reverse(__u64 cookie, const struct target *
   bpf_map_update_elem(&reverse_flows, &entry.key, &entry, BPF_NOEXIST);
 }
 
+/* connect() is a later use of this backend than any sendto() before it; what it chose is remembered with the socket. */
+static __always_inline void forget_reverse(__u64 cookie, const struct target *backend) {
+  struct reverse_flow_key key = {.cookie = cookie, .backend = backend->address, .port = backend->port};
+
+  bpf_map_delete_elem(&reverse_flows, &key);
+}
+
 static __always_inline bool recall_reverse(__u64 cookie, const struct target *backend, struct target *frontend) {
   struct reverse_flow_key key = {.cookie = cookie, .backend = backend->address, .port = backend->port};
   const struct reverse_flow *entry = bpf_map_lookup_elem(&reverse_flows, &key);

@@ -8,6 +8,8 @@
 #define ECONNREFUSED 111
 #define EHOSTUNREACH 113
 
+#define STATE_CONNECTED 1 /* TCP_ESTABLISHED, also of a connected UDP socket */
+
 #define PASS 1
 #define REFUSE 0
 

@@ -33,6 +33,10 @@ static __always_inline void forget_connection(struct bpf_sock_addr *call) {
   if (call->sk) bpf_sk_storage_delete(&connections, call->sk);
 }
 
+static __always_inline void forget_senders(struct bpf_sock_addr *call, const struct target *peer) {
+  if (call->protocol == IPPROTO_UDP) forget_reverse(bpf_get_socket_cookie(call), peer);
+}
+
 /* -errno, or 0; then `target` is where to connect to. */
 static __always_inline int connect(struct bpf_sock_addr *call, struct target *target) {
   struct frontend_key key = frontend_of(call, target);
@@ -42,6 +46,7 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
 
   if (!find(call, &key, &found)) {
     forget_connection(call);
+    forget_senders(call, target);
     if (is_probe(&key)) redirect_probe(target);
     return 0;
   }
@@ -49,6 +54,7 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
   if (verdict) return verdict;
   if (!choose_target(call, &found, target)) return -ECONNREFUSED;
   remember_connection(call, &frontend, target);
+  forget_senders(call, target);
   return 0;
 }
 

@@ -6,8 +6,6 @@
 #include "../socket.h"
 #include "getpeername.h"
 
-#define STATE_CONNECTED 1 /* TCP_ESTABLISHED, also of a connected UDP socket */
-
 /* True if `source` became a frontend. */
 static __always_inline bool recvmsg(struct bpf_sock_addr *call, struct target *source) {
   struct bpf_sock *socket = call->sk;

@@ -197,6 +197,25 @@ describe("sockets through the kernel dataplane", { skip: kernelTestsSkipped() },
       peers: ["172.30.0.7:80", "127.0.0.2:8001", "172.30.0.7:80", "127.0.0.9:9", "172.30.0.7:80"],
     });
   });
+
+  it("answers a connected UDP socket from its peer, also if it named that once more or asked another before", async () => {
+    const three = ["127.0.0.2:8001", "127.0.0.3:8001", "127.0.0.4:8001"];
+    await apply(
+      clusterIp("a/first", "172.30.0.8", three, { protocol: "UDP" }),
+      clusterIp("a/peer", "172.30.0.9", three, { protocol: "UDP" }),
+    );
+    for (let i = 0; i < 12; i++) {
+      const { answers, error } = await see({
+        call: "udpNamedPeer",
+        first: { address: "172.30.0.8", port: 80 },
+        peer: { address: "172.30.0.9", port: 80 },
+      });
+      assert.equal(error, undefined);
+      assert.match(answers?.[0] ?? "", / from 172\.30\.0\.8:80$/);
+      assert.match(answers?.[1] ?? "", / from 172\.30\.0\.9:80$/);
+      assert.equal(answers?.[2], answers?.[1]);
+    }
+  });
 });
 
 const backends = [

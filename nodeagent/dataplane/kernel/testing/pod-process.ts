@@ -9,7 +9,8 @@ import fs from "node:fs";
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
-import type { PodCall, PodReply, Seen } from "./pod.ts";
+import koffi from "koffi";
+import type { PodCall, PodReply, PodTarget, Seen } from "./pod.ts";
 
 const waitMsMax = 2_000;
 const udpSockets = new Map<number, dgram.Socket>();
@@ -101,7 +102,38 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
       socket.close();
     }
   },
+  async udpNamedPeer({ first, peer }) {
+    const socket = dgram.createSocket("udp4");
+    const answers: string[] = [];
+    const hear = async (send: () => void): Promise<void> => {
+      const answered = once(socket, "message", { signal: AbortSignal.timeout(waitMsMax) });
+      send();
+      const [answer, from] = (await answered) as [Buffer, AddressInfo];
+      answers.push(`${answer.toString()} from ${printAddress(from.address, from.port)}`);
+    };
+    try {
+      await hear(() => socket.send("?", first.port, first.address));
+      socket.connect(peer.port, peer.address);
+      await once(socket, "connect");
+      await hear(() => socket.send("?"));
+      await hear(() => sendToThough(socket, peer));
+      return { answers };
+    } finally {
+      socket.close();
+    }
+  },
 };
+
+// node:dgram refuses to name a peer once a socket is connected; applications in C do.
+function sendToThough(socket: dgram.Socket, { address, port }: PodTarget): void {
+  const name = Buffer.alloc(16);
+  name.writeUInt16LE(2, 0);
+  name.writeUInt16BE(port, 2);
+  name.set(address.split(".").map(Number), 4);
+  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
+  const sendto = koffi.load("libc.so.6").func("long sendto(int, const void *, size_t, int, const void *, uint)");
+  if (sendto(fd, Buffer.from("?"), 1, 0, name, name.length) !== 1) throw new Error("sendto failed");
+}
 
 function printAddress(address: string, port: number): string {
   return net.isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;

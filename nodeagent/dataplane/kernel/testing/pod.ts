@@ -11,7 +11,14 @@ export type PodCall =
   | {
       readonly call: "udpReconnect";
       readonly addresses: readonly { readonly address: string; readonly port: number }[];
-    };
+    }
+  /** One socket: sendto(`first`), connect(`peer`), send(), and sendto(`peer`) although it is connected. */
+  | { readonly call: "udpNamedPeer"; readonly first: PodTarget; readonly peer: PodTarget };
+
+export interface PodTarget {
+  readonly address: string;
+  readonly port: number;
+}
 
 /** What the application saw: an answer and where it came from, or the code of an error. */
 export interface Seen {
@@ -19,6 +26,7 @@ export interface Seen {
   readonly from?: string;
   readonly peer?: string;
   readonly peers?: readonly string[];
+  readonly answers?: readonly string[];
   readonly error?: string;
   readonly ms?: number;
 }
