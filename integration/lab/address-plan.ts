@@ -20,6 +20,9 @@ export const podsPerNodeMax = 80;
 
 export const serviceCidrs = ["10.96.0.0/16", "fd00:96::/112"] as const;
 
+/** All nodes and all pods. */
+export const labPrefixes = ["192.168.77.0/24", "fd00:77::/64", "10.244.0.0/16", "fd00:244::/32"] as const;
+
 export const controlAddresses = pair("192.168.77.2", "fd00:77::2");
 
 /** `node`: from 1. */

@@ -9,7 +9,7 @@
  * ```
  */
 import type { AddressPair } from "./address-plan.ts";
-import { controlAddresses, gatewayAddresses, nodeAddresses, podPrefixes } from "./address-plan.ts";
+import { controlAddresses, gatewayAddresses, labPrefixes, nodeAddresses, podPrefixes } from "./address-plan.ts";
 import { namespaceName, namespacePath } from "./lab-paths.ts";
 
 export interface PodPlace {
@@ -88,9 +88,9 @@ export function podsScript(lab: string, pods: readonly PodPlace[]): string {
         "link set lo up",
         "link set eth0 up",
         ...addressLines("eth0", pod.addresses, 24, 64),
-        // The socket hooks rewrite before routing, but connect() to a ClusterIP must also find a route when they do not.
-        `route add default via ${gateway.v4}`,
-        `route add ::/0 via ${gateway.v6}`,
+        // No default route: what the socket hooks leave alone is refused at once, by the pod's own kernel. A router would say so
+        // too, but not each time (error_cost in ip-sysctl), and silence is to mean that a packet was dropped.
+        ...labPrefixes.map((prefix) => `route add ${prefix} via ${prefix.includes(":") ? gateway.v6 : gateway.v4}`),
       ]);
     }),
   ].join("\n");
