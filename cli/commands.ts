@@ -1,6 +1,8 @@
 /** What the `weft` command understands. Light: nothing here loads what a command needs to run. */
 import { parseCursor, revision, type Epoch, type Revision } from "@weft/proto/cursor.ts";
-import { parseSocketAddress, type Address } from "@weft/proto/address.ts";
+import { planFlags } from "@weft/nodeagent/plan/plan-flags.ts";
+import { familyOf, parseSocketAddress, type Address } from "@weft/proto/address.ts";
+import { parseCidr, parseIp } from "@weft/proto/program/address-values.ts";
 import { defineCommand, defineProgram } from "@weft/proto/program/command.ts";
 import {
   amount,
@@ -16,6 +18,7 @@ import {
 } from "@weft/proto/program/flags.ts";
 import { parseDialAddress } from "@weft/proto/program/socket-address.ts";
 import { checkClientTls, clientTlsAlternative, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { parseFlowTarget } from "./flow-line.ts";
 
 /** A revision as it is typed: "42", or a printed cursor. */
 export interface AskedRevision {
@@ -34,15 +37,18 @@ const tableOrJson = choice({
   help: "Form of the output; json is one object a line.",
 });
 
-const planFlags = {
+const sourceFlags = {
   manifests: text({
     value: "DIR",
     help: "Folder of manifests to plan from; its Node object gives the zone and the addresses.",
   }),
   controlplane: single(controlplaneHelp),
   node: text({ value: "NAME", help: "Node to plan for.", required: true }),
+  ...planFlags,
   ...clientTlsFlags,
 } as const;
+
+const sourceAlternatives = [[["manifests"], ["controlplane"]], clientTlsAlternative] as const;
 
 const plan = defineCommand({
   name: "weft plan",
@@ -50,17 +56,60 @@ const plan = defineCommand({
   details:
     "The lines are those of `weft-agent dump` of a converged node, for what its dataplane serves.\n" +
     "Exit codes: 0; 2 if something was refused (named on stderr, the rest is answered); 1 if nothing can be answered.",
-  flags: planFlags,
+  flags: sourceFlags,
   examples: [
     "weft plan --manifests ./manifests --node node-1",
     "weft plan --controlplane 10.0.0.1:7000 --tls-ca ca.pem --tls-cert me.pem --tls-key me.key --node node-1",
   ],
-  alternatives: [[["manifests"], ["controlplane"]], clientTlsAlternative],
+  alternatives: sourceAlternatives,
+  check: checkSource,
+});
+
+const explainFlags = {
+  ...sourceFlags,
+  clusterCidr: listOf({
+    value: "CIDR",
+    isCommaSeparated: true,
+    parse: parseCidr,
+    help: "Range of pod addresses. Without one of a family no pod of that family is told from outside.",
+  }),
+  serviceCidr: listOf({
+    value: "CIDR",
+    isCommaSeparated: true,
+    parse: parseCidr,
+    help: "Range of ClusterIPs, beside those of ServiceCIDR objects: what no service has there is dropped.",
+  }),
+  from: single({ value: "IP", help: "Source of the connection.", parse: parseIp }),
+  to: single({ value: "IP:PORT[/PROTO]", help: "Destination; TCP, UDP or SCTP, default TCP.", parse: parseFlowTarget }),
+  flows: text({
+    value: "FILE",
+    help: 'File of connections, "-" for stdin: one JSON object a line with "from", "to" and "protocol" (TCP if absent).',
+  }),
+  output: choice({ short: "o", choices: ["text", "json"], default: "text", help: "Form of a single answer." }),
+} as const;
+
+const explain = defineCommand({
+  name: "weft explain",
+  summary: "Tell where a connection would go from or through a node, and why.",
+  details:
+    "With --flows, and with -o json, one JSON object a line, in order. A line of --flows that is no connection is answered\n" +
+    'by {"error":"..."} in its place.\n' +
+    "Exit codes: 0; 2 if something was refused (the rest is answered); 1 if nothing can be answered.",
+  flags: explainFlags,
+  examples: [
+    "weft explain --manifests ./manifests --node node-1 --from 10.0.0.2 --to 172.30.0.41:80",
+    "weft explain --controlplane 10.0.0.1:7000 --insecure --node node-1 --cluster-cidr 10.0.0.0/16 --flows flows.ndjson",
+  ],
+  alternatives: [...sourceAlternatives, [["from", "to"], ["flows"]]],
   check: (values) => {
-    const sources = [values.manifests, values.controlplane].filter((source) => source !== undefined);
-    if (sources.length === 0) return "nothing to plan from: give --manifests DIR or --controlplane HOST:PORT";
-    if (sources.length === 2) return "--manifests excludes --controlplane: give one of them";
-    return values.controlplane === undefined ? undefined : checkClientTls(values);
+    const { from, to, flows } = values;
+    const isSingle = from !== undefined || to !== undefined;
+    if (isSingle === (flows !== undefined))
+      return "what to explain: give either --from IP and --to IP:PORT, or --flows FILE";
+    if (isSingle && (from === undefined || to === undefined)) return "--from and --to belong together: give both";
+    if (from !== undefined && to !== undefined && familyOf(from) !== familyOf(to.address))
+      return `--from ${from} and --to ${to.address} are of different address families: give two of one family`;
+    return checkSource(values);
   },
 });
 
@@ -163,14 +212,22 @@ const revisions = defineCommand({
 export const weft = defineProgram({
   name: "weft",
   summary: "Plan, watch and wait: what every node holds of the services of a cluster, and since when.",
-  commands: { plan, status, wait, "get services": getServices, "get backends": getBackends, revisions },
+  commands: { plan, explain, status, wait, "get services": getServices, "get backends": getBackends, revisions },
 });
 
-export type PlanValues = Values<typeof planFlags>;
+export type PlanValues = Values<typeof sourceFlags>;
+export type ExplainValues = Values<typeof explainFlags>;
 export type StatusValues = Values<typeof statusFlags>;
 export type WaitValues = Values<typeof waitFlags>;
 export type GetValues = Values<typeof getFlags>;
 export type RevisionsValues = Values<typeof revisionsFlags>;
+
+function checkSource(values: PlanValues): string | undefined {
+  const sources = [values.manifests, values.controlplane].filter((source) => source !== undefined);
+  if (sources.length === 0) return "nothing to plan from: give --manifests DIR or --controlplane HOST:PORT";
+  if (sources.length === 2) return "--manifests excludes --controlplane: give one of them";
+  return values.controlplane === undefined ? undefined : checkClientTls(values);
+}
 
 function parseRevision(given: string): Parsed<AskedRevision> {
   const cursor = parseCursor(given);

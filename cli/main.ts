@@ -10,6 +10,8 @@ async function main(signal: AbortSignal): Promise<ExitCode> {
   switch (parsed.command) {
     case "plan":
       return (await import("./plan.ts")).runPlan(parsed.values, signal);
+    case "explain":
+      return (await import("./explain.ts")).runExplain(parsed.values, signal);
     case "status":
       return (await import("./status.ts")).runStatus(parsed.values, signal);
     case "wait":

@@ -3,17 +3,18 @@ import { Compiler } from "@weft/controlplane/compile/compiler.ts";
 import { ManifestsError, readManifests } from "@weft/controlplane/source/manifests/read-manifests.ts";
 import type { ManifestsReading } from "@weft/controlplane/source/manifests/read-manifests.ts";
 import { printRefusal } from "@weft/controlplane/source/manifests/refusal.ts";
-import { planInput, planNode } from "@weft/nodeagent/plan/plan-input.ts";
+import { planInput } from "@weft/nodeagent/plan/plan-input.ts";
 import { compareText } from "@weft/proto/address.ts";
 import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
-import type { PlanSource } from "./plan.ts";
+import { plannedNode, type PlanSource, type SourceValues } from "./plan-source.ts";
 
 /** Names of nodes in a message. */
 const namesMax = 5;
 
 /** @throws ProgramError naming the folder or the node that is missing (S7). */
-export async function planFromManifests(dir: string, nodeName: string): Promise<PlanSource> {
+export async function planFromManifests(dir: string, values: SourceValues): Promise<PlanSource> {
+  const nodeName = values.node;
   const { records, refusals, problems } = await read(dir);
   const compiler = new Compiler();
   compiler.apply(records.map((record) => ({ op: "put", record })));
@@ -23,13 +24,17 @@ export async function planFromManifests(dir: string, nodeName: string): Promise<
   if (node === undefined) throw missingNode(dir, nodeName, [...compiler.nodes().keys()], refused);
   const services: Service[] = [];
   const backends: Backend[] = [];
-  for (const { value } of puts) {
+  const names = new Map<bigint, string>();
+  for (const { id, value } of puts) {
     if (value.kind === "service") services.push(value.service);
     else if (value.kind === "backend") backends.push(value.backend);
+    else names.set(id, value.name.value);
   }
   return {
     input: planInput(services, backends),
-    node: planNode(nodeName, node.zone, node.addresses),
+    node: plannedNode(values, node.zone, node.addresses),
+    serviceCidrs: compiler.serviceCidrs(),
+    names,
     refusals: [...refused, ...collisions.map(({ object, field, message }) => `${object}: ${field}: ${message}`)],
   };
 }

@@ -21,9 +21,21 @@ export interface RunningWeft {
 }
 
 export function startWeft(...argv: readonly string[]): RunningWeft {
+  return start(argv, "");
+}
+
+/** With text on its stdin. */
+export function runWeftOn(stdin: string, ...argv: readonly string[]): Promise<Ended> {
+  return start(argv, stdin).ended;
+}
+
+function start(argv: readonly string[], stdin: string): RunningWeft {
   // Variables of the developer must not be flags of the test.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("WEFT_")));
-  const child = spawn(bin, argv, { env, stdio: ["ignore", "pipe", "pipe"], timeout: runMsMax });
+  const child = spawn(bin, argv, { env, stdio: "pipe", timeout: runMsMax });
+  // It may end before it has read everything.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(stdin);
   let stdout = "";
   let stderr = "";
   const waiting = new Map<string, () => void>();

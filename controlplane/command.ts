@@ -1,9 +1,7 @@
 /** The command line of `weft-controlplane`. */
-import { parsePrefix } from "@weft/proto/address.ts";
-import type { Prefix } from "@weft/proto/address.ts";
+import { parseCidr } from "@weft/proto/program/address-values.ts";
 import { defineCommand } from "@weft/proto/program/command.ts";
 import { listOf, single, text } from "@weft/proto/program/flags.ts";
-import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
@@ -48,10 +46,3 @@ export const controlPlaneCommand = defineCommand({
   alternatives: [serverTlsAlternative],
   check: (values) => checkServerTls(values),
 });
-
-function parseCidr(given: string): Parsed<Prefix> {
-  const value = parsePrefix(given);
-  return value === undefined
-    ? { ok: false, problem: "give a CIDR such as 10.96.0.0/12 or fd00:96::/108" }
-    : { ok: true, value };
-}

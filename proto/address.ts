@@ -90,12 +90,15 @@ export function printPrefix(of: Prefix): string {
 }
 
 export function prefixContains(prefix: Prefix, address: Address): boolean {
-  const range = addressBytes(prefix.address);
-  const bytes = addressBytes(address);
+  return bytesContain(addressBytes(prefix.address), prefix.length, addressBytes(address));
+}
+
+/** Whether the first `length` bits are equal; false for another family. */
+export function bytesContain(range: Uint8Array, length: number, bytes: Uint8Array): boolean {
   if (range.length !== bytes.length) return false;
-  const whole = prefix.length >> 3;
+  const whole = length >> 3;
   for (let i = 0; i < whole; i++) if (range[i] !== bytes[i]) return false;
-  const rest = prefix.length & 7;
+  const rest = length & 7;
   return rest === 0 || ((bytes[whole] ?? 0) & (0xff << (8 - rest)) & 0xff) === range[whole];
 }
 

@@ -89,7 +89,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/plan.ts": ["stdout"],
   "cli/plan-from-controlplane.ts": ["the fleet client"],
   "cli/plan-from-manifests.ts": ["files"],
-  "cli/plan-source.ts": ["the sources of a plan"],
+  "cli/read-plan-source.ts": ["the sources of a plan"],
   "cli/output.ts": ["stdout"],
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],

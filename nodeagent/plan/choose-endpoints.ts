@@ -38,26 +38,52 @@ export function endpointsOf(
 }
 
 export function chooseEndpoints(endpoints: readonly Endpoint[], node: PlanNode): EndpointChoice {
-  const ready = endpoints.filter(({ backend }) => !backend.notReady);
-  const fallback = endpoints.filter(({ backend }) => backend.notReady && !backend.notServing && backend.terminating);
-  const isLocal = ({ backend }: Endpoint): boolean => backend.node === node.id;
-  const cluster = ready.length > 0 ? narrowByHints(ready, node) : fallback;
-  const readyHere = ready.filter(isLocal);
-  const local = readyHere.length > 0 ? readyHere : fallback.filter(isLocal);
+  const usable = usableOf(endpoints);
+  const cluster = clusterSet(usable, node).endpoints;
+  const local = localSet(usable, node).endpoints;
   const targets = cluster.map(({ target }) => target);
   const isSame = local.length === cluster.length && local.every((endpoint, i) => endpoint === cluster[i]);
   return { cluster: targets, local: isSame ? targets : local.map(({ target }) => target) };
 }
 
-/** Any endpoint that some node could use: the difference between drop and reject (S19). */
-export function hasUsable(endpoints: readonly Endpoint[]): boolean {
-  return endpoints.some(({ backend }) => !backend.notReady || (!backend.notServing && backend.terminating));
+/** Endpoints that some node could use: that there is none is the difference between reject and drop (S19). */
+export interface Usable {
+  readonly ready: readonly Endpoint[];
+  /** Serving and terminating ones: for a set without a ready one. */
+  readonly fallback: readonly Endpoint[];
 }
 
-function narrowByHints(ready: readonly Endpoint[], node: PlanNode): readonly Endpoint[] {
+export function usableOf(endpoints: readonly Endpoint[]): Usable {
+  return {
+    ready: endpoints.filter(({ backend }) => !backend.notReady),
+    fallback: endpoints.filter(({ backend }) => backend.notReady && !backend.notServing && backend.terminating),
+  };
+}
+
+/** A set, and the rule that made it. */
+export interface ChosenSet {
+  readonly endpoints: readonly Endpoint[];
+  readonly by: "ready" | "node-hints" | "zone-hints" | "terminating";
+}
+
+export function clusterSet({ ready, fallback }: Usable, node: PlanNode): ChosenSet {
+  if (ready.length === 0) return { endpoints: fallback, by: "terminating" };
   const forNode = narrow(ready, ({ nodeHints }) => nodeHints, node.id);
-  if (forNode !== undefined) return forNode;
-  return (node.zone === 0n ? undefined : narrow(ready, ({ zoneHints }) => zoneHints, node.zone)) ?? ready;
+  if (forNode !== undefined) return { endpoints: forNode, by: "node-hints" };
+  const forZone = node.zone === 0n ? undefined : narrow(ready, ({ zoneHints }) => zoneHints, node.zone);
+  return forZone === undefined ? { endpoints: ready, by: "ready" } : { endpoints: forZone, by: "zone-hints" };
+}
+
+export function localSet({ ready, fallback }: Usable, node: PlanNode): ChosenSet {
+  const isLocal = ({ backend }: Endpoint): boolean => backend.node === node.id;
+  const readyHere = ready.filter(isLocal);
+  if (readyHere.length > 0) return { endpoints: readyHere, by: "ready" };
+  return { endpoints: fallback.filter(isLocal), by: "terminating" };
+}
+
+/** Any endpoint that some node could use (S19). */
+export function hasUsable(endpoints: readonly Endpoint[]): boolean {
+  return endpoints.some(({ backend }) => !backend.notReady || (!backend.notServing && backend.terminating));
 }
 
 // Undefined unless every endpoint has hints and one of them names `wanted`.

@@ -9,6 +9,8 @@ export interface DescribedNode {
   readonly zone: string;
   readonly addresses: readonly string[];
   readonly nodePortAddresses: readonly string[];
+  readonly localAddresses: readonly string[];
+  readonly localClusterIps: "pass" | "serve";
 }
 
 const ranks: Readonly<Record<string, number>> = { ClusterIP: 0, LoadBalancerIP: 1, ExternalIP: 2, NodePort: 3 };
@@ -20,12 +22,28 @@ interface Wish {
   readonly portIndex: number;
 }
 
-/** Lines as `weft plan` prints them, in its order, and "service lost-key" of what is refused by S18. */
+/**
+ * Lines as `weft plan` prints them, in its order, "service lost-key" of what is refused by S18, and the ClusterIPs that are passed
+ * (S32) and whose undefined ports are rejected (S6).
+ */
 export function naivePlan(
   services: readonly DescribedService[],
   backends: readonly DescribedBackend[],
   node: DescribedNode,
-): { readonly lines: readonly string[]; readonly refusals: readonly string[] } {
+): {
+  readonly lines: readonly string[];
+  readonly refusals: readonly string[];
+  readonly passed: readonly string[];
+  readonly rejected: readonly string[];
+} {
+  const clusterIps = [...new Set(services.flatMap((service) => service.clusterIps))].toSorted();
+  // S32
+  const passed = clusterIps.filter(
+    (ip) =>
+      node.localClusterIps === "pass" &&
+      (node.localAddresses.includes(ip) ||
+        services.some((service) => service.clusterIps.includes(ip) && service.nodeLocalPass === true)),
+  );
   const wishes = new Map<string, Wish[]>();
   for (const service of services) {
     for (const [portIndex, port] of service.ports.entries()) {
@@ -62,6 +80,7 @@ export function naivePlan(
     const [address = "", number = "", protocol = ""] = key.split("|");
     for (const scope of ["external", "internal"]) {
       if (winner.kind === "NodePort" && address === "127.0.0.1" && scope === "external") continue;
+      if (winner.kind === "ClusterIP" && scope === "internal" && passed.includes(address)) continue;
       const { action, chosen } = decide(winner, address.includes(":"), scope, backends, node);
       const portName = winner.service.ports[winner.portIndex]?.name ?? "";
       const line = JSON.stringify({
@@ -85,7 +104,12 @@ export function naivePlan(
     }
     return 0;
   });
-  return { lines: lines.map(({ line }) => line), refusals: [...refusals].toSorted() };
+  return {
+    lines: lines.map(({ line }) => line),
+    refusals: [...refusals].toSorted(),
+    passed,
+    rejected: clusterIps.filter((ip) => !passed.includes(ip)),
+  };
 }
 
 function isBefore(a: Wish, b: Wish): boolean {
@@ -102,7 +126,7 @@ function decide(
   node: DescribedNode,
 ): { readonly action: string; readonly chosen: readonly string[] } {
   const port = service.ports[portIndex];
-  const all = backends.flatMap((backend) =>
+  const copies = backends.flatMap((backend) =>
     backend.service !== service.name || backend.address.includes(":") !== isSix
       ? []
       : backend.ports
@@ -113,6 +137,14 @@ function decide(
             backend,
             text: isSix ? `[${backend.address}]:${own.number}` : `${backend.address}:${own.number}`,
           })),
+  );
+  // S21
+  const isOwn = ({ backend }: (typeof copies)[number]): boolean =>
+    backend.localCopy === true && backend.node === node.name;
+  const all = copies.filter(
+    (copy) =>
+      isOwn(copy) ||
+      (copy.backend.localCopy !== true && !copies.some((other) => isOwn(other) && other.text === copy.text)),
   );
   const isReady = ({ backend }: (typeof all)[number]): boolean => (backend.state ?? "ready") === "ready";
   const isTerminating = ({ backend }: (typeof all)[number]): boolean => backend.state === "terminating";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import * as fc from "fast-check";
+import { compareText } from "@weft/proto/address.ts";
 import { describedAddress, describedBackend, describedService } from "./described-cluster.ts";
 import type { DescribedBackend, DescribedService } from "./described-cluster.ts";
 import { naivePlan, type DescribedNode } from "./naive-plan.ts";
@@ -8,6 +9,7 @@ import { planInput, planNode, type PlanInput, type PlanNode, type ServiceView } 
 import { planLines } from "./plan-line.ts";
 import { NodePlanner, planOnce } from "./plan-node.ts";
 import type { ServicePlan } from "../dataplane/dataplane.ts";
+import { isEmptyPlan } from "../dataplane/memory/admit.ts";
 
 const nodes = ["n1", "n2", "n3"];
 const zones = ["z1", "z2"];
@@ -45,9 +47,10 @@ const service = (name: string): fc.Arbitrary<DescribedService> =>
     externalLocal: fc.boolean(),
     internalLocal: fc.boolean(),
     affinitySeconds: fc.constantFrom(0, 10_800),
+    nodeLocalPass: fc.constantFrom(false, false, false, false, true),
   });
 
-// One backend an address, as the compiler makes them from endpoints of one state.
+// One backend an address and one for each node's own copy of it, as the compiler makes them from endpoints of one state.
 const backendsOf = (name: string): fc.Arbitrary<DescribedBackend[]> =>
   fc.uniqueArray(
     fc.record({
@@ -61,15 +64,22 @@ const backendsOf = (name: string): fc.Arbitrary<DescribedBackend[]> =>
       zoneHints: fc.oneof({ weight: 3, arbitrary: fc.constant(["z1"]) }, { weight: 2, arbitrary: subset(zones) }),
       nodeHints: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 2, arbitrary: subset(nodes) }),
       state: fc.constantFrom("ready", "ready", "ready", "terminating", "not-ready", "terminated"),
+      localCopy: fc.constantFrom(false, false, true),
     }),
-    { maxLength: 6, selector: ({ address }) => address },
+    { maxLength: 8, selector: ({ address, localCopy, node: of }) => `${address} ${localCopy ? of : ""}` },
   );
 
 const node: fc.Arbitrary<DescribedNode> = fc
-  .record({ zone: fc.constantFrom("", "z1", "z2", "z3"), addresses: subset(nodeAddresses), loopback: fc.boolean() })
-  .map(({ zone, addresses, loopback }) => ({
+  .record({
+    zone: fc.constantFrom("", "z1", "z2", "z3"),
+    addresses: subset(nodeAddresses),
+    loopback: fc.boolean(),
+    localAddresses: subset(["172.30.0.1", "fd00::2", "192.0.2.1"]),
+    localClusterIps: fc.constantFrom("pass", "pass", "serve"),
+  })
+  .map(({ addresses, loopback, ...of }) => ({
+    ...of,
     name: "n1",
-    zone,
     addresses,
     nodePortAddresses: loopback ? [...addresses, "127.0.0.1", "::1"] : addresses,
   }));
@@ -77,6 +87,8 @@ const node: fc.Arbitrary<DescribedNode> = fc
 const planned = (of: DescribedNode): PlanNode =>
   planNode(of.name, of.zone, of.addresses.map(describedAddress), {
     nodePortAddresses: of.nodePortAddresses.map(describedAddress),
+    localAddresses: new Set(of.localAddresses.map(describedAddress)),
+    localClusterIps: of.localClusterIps,
   });
 
 it("plans any cluster as the naive planner does", () => {
@@ -98,6 +110,11 @@ it("plans any cluster as the naive planner does", () => {
           return `${of} ${address}|${port}|${by}`;
         });
       assert.deepEqual([...new Set(refused)].toSorted(), expected.refusals);
+      assert.deepEqual(plans.flatMap(({ passAddresses }) => passAddresses).toSorted(compareText), expected.passed);
+      assert.deepEqual(
+        plans.flatMap(({ rejectAddresses }) => rejectAddresses).toSorted(compareText),
+        expected.rejected,
+      );
     }),
     { numRuns: 1_500 },
   );
@@ -148,13 +165,10 @@ it("after any changes holds what a plan from nothing gives", () => {
         }
         outputs.push(planner.touch(touched));
         for (const plan of outputs.flatMap(({ plans }) => plans)) held.set(plan.service, plan);
-        for (const [name, plan] of held)
-          if (plan.frontends.length === 0 && plan.rejectAddresses.length === 0) held.delete(name);
+        for (const [name, plan] of held) if (isEmptyPlan(plan)) held.delete(name);
         const whole = planOnce(input, on);
         const byName = (plans: Iterable<ServicePlan>): ServicePlan[] =>
-          [...plans]
-            .filter(({ frontends, rejectAddresses }) => frontends.length + rejectAddresses.length > 0)
-            .toSorted((a, b) => (a.service < b.service ? -1 : 1));
+          [...plans].filter((plan) => !isEmptyPlan(plan)).toSorted((a, b) => (a.service < b.service ? -1 : 1));
         assert.deepEqual(byName(held.values()), byName(whole.plans));
         assert.deepEqual(outputs.at(-1)?.notices, whole.notices);
         const frontends = [...held.values()].flatMap((plan) => plan.frontends);
