@@ -41,4 +41,12 @@ struct {
   __type(value, struct connection);
 } connections SEC(".maps");
 
+/* unconnected UDP socket that sends to a frontend with source ranges */
+struct {
+  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, __u64);
+} guarded_senders SEC(".maps");
+
 #endif

@@ -28,9 +28,12 @@ static __always_inline int compare_backend(const struct backend *backend, const 
   return (int)bpf_ntohs(backend->port) - (int)bpf_ntohs(port);
 }
 
-/* A function of its own: inlined where it is used, its loop would be verified each time. */
-static __noinline bool is_eligible(const struct descriptor *descriptor, const struct address *address, __be16 port) {
-  __u32 low = 0, high = descriptor->backends_count;
+/* Not static, as lookup(). */
+__noinline bool is_eligible(const struct descriptor *descriptor, const struct address *address, __be16 port) {
+  __u32 low = 0, high;
+
+  if (!descriptor || !address) return false;
+  high = descriptor->backends_count;
 
   for (int i = 0; i < WEFT_SEARCH_STEPS_MAX; i++) {
     __u32 middle = low + (high - low) / 2, index = descriptor->backends_base + middle;

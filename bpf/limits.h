@@ -12,6 +12,8 @@
 
 #define WEFT_CIDRS_MAX 256 /* service CIDRs of the old and the new revision */
 
+#define WEFT_RANGES_MAX 65536 /* source ranges of load-balancer IPs, of the old and the new revision */
+
 /* A frontend and its address each have a state, and so has each CIDR. */
 #define WEFT_STATES_MAX (2 * WEFT_FRONTENDS_MAX + WEFT_CIDRS_MAX)
 

@@ -105,9 +105,12 @@ static __always_inline bool is_probe(const struct frontend_key *key) {
 /*
  * False: not ours. A frontend that is found stands by itself. What was not found leads to the next map, and if a revision
  * became active in between, the maps would answer for two revisions: then all of it is done again.
+ * Not static: the verifier looks at it once by itself, not with every state of every caller.
  */
-static __always_inline bool lookup(const struct frontend_key *key, struct found *found) {
+__noinline bool lookup(const struct frontend_key *key, struct found *found) {
   bool is_found = false;
+
+  if (!key || !found) return false;
 
 #pragma nounroll
   for (int i = 0; i < WEFT_LOOKUPS_MAX; i++) {

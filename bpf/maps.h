@@ -72,6 +72,15 @@ struct {
   __type(value, struct name);
 } names SEC(".maps");
 
+/* (range set, prefix) -> 1: sources that the set allows; a set is immutable while a descriptor names it */
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(max_entries, WEFT_RANGES_MAX);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct range_key);
+  __type(value, __u32);
+} ranges SEC(".maps");
+
 /* NodePort of TCP, then of UDP -> the service port it is allocated to */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

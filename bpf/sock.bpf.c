@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "hooks/connect.h"
+#include "hooks/egress.h"
 #include "hooks/getpeername.h"
 #include "hooks/post_bind.h"
 #include "hooks/recvmsg.h"
@@ -15,10 +16,12 @@
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *call) {
   struct target target = read_target4(call);
+  struct address source;
   int verdict;
 
   if (!is_served(call)) return PASS;
-  verdict = connect(call, &target);
+  source = read_bound4(call);
+  verdict = connect(call, &target, &source);
   if (!verdict) write_target4(call, &target);
   return finish(verdict);
 }
@@ -26,10 +29,12 @@ int connect4(struct bpf_sock_addr *call) {
 SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *call) {
   struct target target = read_target6(call);
+  struct address source;
   int verdict;
 
   if (!is_served(call)) return PASS;
-  verdict = connect(call, &target);
+  source = read_bound6(call);
+  verdict = connect(call, &target, &source);
   if (!verdict) write_target6(call, &target);
   return finish(verdict);
 }
@@ -38,10 +43,12 @@ int connect6(struct bpf_sock_addr *call) {
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *call) {
   struct target target = read_target4(call);
+  struct address source = {.part = {0, 0, bpf_htonl(0xffff), 0}};
   int verdict;
 
   if (!is_served(call)) return PASS;
-  verdict = sendmsg(call, &target);
+  source.part[3] = call->msg_src_ip4;
+  verdict = sendmsg(call, &target, &source);
   if (!verdict) write_target4(call, &target);
   return finish(verdict);
 }
@@ -49,10 +56,15 @@ int sendmsg4(struct bpf_sock_addr *call) {
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *call) {
   struct target target = read_target6(call);
+  struct address source = {};
   int verdict;
 
   if (!is_served(call)) return PASS;
-  verdict = sendmsg(call, &target);
+  source.part[0] = call->msg_src_ip6[0];
+  source.part[1] = call->msg_src_ip6[1];
+  source.part[2] = call->msg_src_ip6[2];
+  source.part[3] = call->msg_src_ip6[3];
+  verdict = sendmsg(call, &target, &source);
   if (!verdict) write_target6(call, &target);
   return finish(verdict);
 }
@@ -100,10 +112,13 @@ SEC("cgroup/post_bind6")
 int post_bind6(struct bpf_sock *socket) {
   struct address address = {
       .part = {socket->src_ip6[0], socket->src_ip6[1], socket->src_ip6[2], socket->src_ip6[3]}};
-  bool is_any = !address.part[0] && !address.part[1] && !address.part[3] &&
-                (!address.part[2] || address.part[2] == bpf_htonl(0xffff));
 
-  return guard_bind(socket, is_any ? NULL : &address);
+  return guard_bind(socket, is_any_address(&address) ? NULL : &address);
+}
+
+SEC("cgroup_skb/egress")
+int check_egress(struct __sk_buff *skb) {
+  return egress(skb);
 }
 
 char _license[] SEC("license") = "GPL";

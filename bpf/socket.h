@@ -4,6 +4,7 @@
 #define WEFT_SOCKET_H
 
 #include "affinity.h"
+#include "source.h"
 
 #define ECONNREFUSED 111
 #define EHOSTUNREACH 113
@@ -38,6 +39,27 @@ static __always_inline void write_target6(struct bpf_sock_addr *call, const stru
   call->user_ip6[2] = target->address.part[2];
   call->user_ip6[3] = target->address.part[3];
   call->user_port = target->port;
+}
+
+/* The source that a socket was bound to; any address if it was not. */
+static __always_inline struct address read_bound4(const struct bpf_sock_addr *call) {
+  struct address address = {.part = {0, 0, bpf_htonl(0xffff), 0}};
+  struct bpf_sock *socket = call->sk;
+
+  if (socket) address.part[3] = socket->src_ip4;
+  return address;
+}
+
+static __always_inline struct address read_bound6(const struct bpf_sock_addr *call) {
+  struct address address = {};
+  struct bpf_sock *socket = call->sk;
+
+  if (!socket) return address;
+  address.part[0] = socket->src_ip6[0];
+  address.part[1] = socket->src_ip6[1];
+  address.part[2] = socket->src_ip6[2];
+  address.part[3] = socket->src_ip6[3];
+  return address;
 }
 
 static __always_inline bool is_served(const struct bpf_sock_addr *call) {

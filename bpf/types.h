@@ -34,6 +34,13 @@ struct cidr_key {
 };
 _Static_assert(sizeof(struct cidr_key) == 20, "cidr_key");
 
+struct range_key {
+  __u32 length; /* bits, those of the set included; an IPv4 range counts the 96 bits before it */
+  __u32 set;
+  struct address address;
+};
+_Static_assert(sizeof(struct range_key) == 24, "range_key");
+
 /* A state of an address has port, protocol and scope 0; that of a CIDR has its length in `length`. */
 struct state {
   struct frontend_key key;
@@ -185,7 +192,9 @@ struct connection {
   struct address backend;
   __be16 frontend_port;
   __be16 backend_port;
+  __u8 is_unjudged; /* the frontend has source ranges, and the source is not known yet; written in place */
+  __u8 reserved[3];
 };
-_Static_assert(sizeof(struct connection) == 36, "connection");
+_Static_assert(sizeof(struct connection) == 40, "connection");
 
 #endif

@@ -17,11 +17,12 @@ static __always_inline bool redirect_probe(struct target *target) {
 
 /* Deleted and made with its value, never changed in place: getpeername() may run meanwhile. */
 static __always_inline void remember_connection(struct bpf_sock_addr *call, const struct target *frontend,
-                                                const struct target *backend) {
+                                                const struct target *backend, bool is_unjudged) {
   struct connection connection = {.frontend = frontend->address,
                                   .backend = backend->address,
                                   .frontend_port = frontend->port,
-                                  .backend_port = backend->port};
+                                  .backend_port = backend->port,
+                                  .is_unjudged = is_unjudged};
 
   if (!call->sk) return;
   bpf_sk_storage_delete(&connections, call->sk);
@@ -38,9 +39,10 @@ static __always_inline void forget_senders(struct bpf_sock_addr *call, const str
 }
 
 /* -errno, or 0; then `target` is where to connect to. */
-static __always_inline int connect(struct bpf_sock_addr *call, struct target *target) {
+static __always_inline int connect(struct bpf_sock_addr *call, struct target *target, const struct address *source) {
   struct frontend_key key = frontend_of(call, target);
   struct target frontend = *target;
+  enum source_verdict judged;
   struct found found = {};
   int verdict;
 
@@ -50,10 +52,12 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
     if (is_probe(&key)) redirect_probe(target);
     return 0;
   }
+  judged = judge_source(&found.descriptor, source);
+  if (judged == SOURCE_BLOCKED) return -EHOSTUNREACH;
   verdict = verdict_of(&found.descriptor);
   if (verdict) return verdict;
   if (!choose_target(call, &found, target)) return -ECONNREFUSED;
-  remember_connection(call, &frontend, target);
+  remember_connection(call, &frontend, target, judged == SOURCE_UNKNOWN);
   forget_senders(call, target);
   return 0;
 }

@@ -5,6 +5,13 @@
 
 #include "../socket.h"
 
+/* The source is known only in its packets. */
+static __always_inline void mark_sender(struct bpf_sock_addr *call) {
+  __u64 marked = 1;
+
+  if (call->sk) bpf_sk_storage_get(&guarded_senders, call->sk, &marked, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
 /* A connected socket that names its peer once more hears only from the backend that connect() chose. */
 static __always_inline bool recall_connected(struct bpf_sock_addr *call, const struct found *found, struct target *target) {
   const struct connection *connection;
@@ -21,27 +28,32 @@ static __always_inline bool recall_connected(struct bpf_sock_addr *call, const s
 }
 
 /* -errno, or 0; then `target` is where to send to. */
-static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *target) {
+static __always_inline int sendmsg(struct bpf_sock_addr *call, struct target *target, const struct address *source) {
   struct frontend_key key = frontend_of(call, target);
   struct target frontend = *target;
   struct udp_flow_key flow = {};
   bool is_current = false;
+  enum source_verdict judged;
   struct found found = {};
   int verdict;
 
   if (!find(call, &key, &found)) return 0;
+  judged = judge_source(&found.descriptor, source);
+  if (judged == SOURCE_BLOCKED) return -EHOSTUNREACH;
   verdict = verdict_of(&found.descriptor);
   if (verdict) return verdict;
   flow.cookie = bpf_get_socket_cookie(call);
   flow.frontend = key;
   if (recall_connected(call, &found, target)) {
     forget_reverse(flow.cookie, target);
+    if (judged == SOURCE_UNKNOWN) mark_sender(call);
     return 0;
   }
   if (!recall_target(&flow, &found, target, &is_current)) {
     if (!choose_target(call, &found, target)) return -ECONNREFUSED;
   }
   if (!is_current) remember_target(&flow, found.word, target);
+  if (judged == SOURCE_UNKNOWN) mark_sender(call);
   remember_reverse(flow.cookie, target, &frontend.address, frontend.port);
   return 0;
 }

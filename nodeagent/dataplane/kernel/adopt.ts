@@ -3,12 +3,20 @@
  * nothing is pending any more, then no element leads to what is absent, then the rest is what a reader could choose. Pure.
  */
 import { epoch, revision, type Cursor } from "@weft/proto/cursor.ts";
-import { type Address } from "@weft/proto/address.ts";
+import type { Address, Prefix } from "@weft/proto/address.ts";
 import { frontendKey, type Frontend } from "../../plan/frontend.ts";
 import { readAddress } from "./address-codec.ts";
 import type { AdoptedDescriptor } from "./descriptor-store.ts";
 import { serviceOf } from "./descriptor-store.ts";
-import { addressElement, cidrElement, frontendElement, stateKeyOf, type ElementKey } from "./element-key.ts";
+import {
+  addressElement,
+  cidrElement,
+  frontendElement,
+  readPrefix,
+  readRangeSets,
+  stateKeyOf,
+  type ElementKey,
+} from "./element-key.ts";
 import { elementKeyBytes, elementMaps, type KernelMaps } from "./kernel-maps.ts";
 import { activationLayout, activationsMax, dropDescriptor, passDescriptor, rejectDescriptor } from "./layout.ts";
 import { MapReader } from "./map-reader.ts";
@@ -29,6 +37,8 @@ export interface AdoptedMaps {
   readonly cursor: Cursor | undefined;
   readonly states: readonly AdoptedState[];
   readonly descriptors: readonly AdoptedDescriptor[];
+  /** All that there are, by id. */
+  readonly rangeSets: ReadonlyMap<number, readonly Prefix[]>;
 }
 
 /** What else than frontends may lead to. */
@@ -42,7 +52,8 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
   const table = new StateTable(maps.arrays.states, store);
   const active = new BigInt64Array(maps.arrays.active, 0, 1)[0] ?? 0n;
   for (let index = 0; index < table.size; index++) if (!table.isClear(index)) table.rollback(index, active);
-  const reader = new MapReader(maps.arrays);
+  const rangeSets = readRangeSets(maps.elements("ranges").keys);
+  const reader = new MapReader(maps.arrays, rangeSets);
   const states: AdoptedState[] = [];
   const descriptors = new Map<number, AdoptedDescriptor>();
   for (const map of elementMaps) {
@@ -55,7 +66,8 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
       else states.push(state);
     }
   }
-  return { cursor: liveCursor(maps.arrays.activations, active), states, descriptors: [...descriptors.values()] };
+  const cursor = liveCursor(maps.arrays.activations, active);
+  return { cursor, states, descriptors: [...descriptors.values()], rangeSets };
 
   function adoptElement(map: (typeof elementMaps)[number], bytes: Uint8Array, index: number): AdoptedState | undefined {
     if (index >= table.size) return undefined;
@@ -67,7 +79,7 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
       const address: Address = readAddress(wanted.key, 0);
       if (!fixedOf[map].includes(descriptor)) return undefined;
       const element =
-        map === "addresses" ? addressElement(address) : cidrElement(reader.prefix(wanted.key, wanted.length));
+        map === "addresses" ? addressElement(address) : cidrElement(readPrefix(wanted.key, wanted.length));
       return { index, element, descriptor, frontend: undefined, service: "" };
     }
     const frontend = reader.frontend(bytes, descriptor);

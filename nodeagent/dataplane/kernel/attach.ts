@@ -17,8 +17,10 @@ import {
 import type { LoadedObject } from "./libbpf.ts";
 import { linksFolder } from "./pin-folder.ts";
 
+type Hook = readonly [name: string, attachType: number];
+
 // enum bpf_attach_type. The order is that of DESIGN "Program upgrade": who reads flow entries first, who writes them last.
-const hooks = [
+const hooks: readonly Hook[] = [
   ["recvmsg4", 19],
   ["recvmsg6", 20],
   ["getpeername4", 29],
@@ -29,29 +31,66 @@ const hooks = [
   ["post_bind6", 13],
   ["connect4", 10],
   ["connect6", 11],
-] as const;
+];
+
+/** It runs for every packet that a socket of the cgroup sends: attached only while it has something to check. */
+const egressHook = ["check_egress", 1] as const;
 
 /** Replaces the programs of links that are pinned, in place; makes the others. @throws ProgramError with a remedy. */
 export function attachPrograms(object: LoadedObject, bpffs: string, cgroup: string): void {
   try {
-    replaceOrCreate(object, bpffs, cgroup);
+    const isEgressAttached = fs.existsSync(egressPin(bpffs));
+    replaceOrCreate(object, bpffs, cgroup, isEgressAttached ? [...hooks, egressHook] : hooks);
   } catch (error) {
-    if (!(error instanceof KernelError)) throw fromErrno(error, `attach programs to ${cgroup}`);
-    throw new ProgramError("failed", `${error.message} (${cgroup})`, {
-      remedy:
-        "run as root, or with the capabilities BPF and NET_ADMIN; remove other programs of this cgroup (bpftool cgroup show)",
-      cause: error,
-    });
+    throw explain(error, cgroup);
   }
 }
 
-function replaceOrCreate(object: LoadedObject, bpffs: string, cgroup: string): void {
+/** Attaches or detaches the program that checks packets, if it is not so already. @throws ProgramError with a remedy. */
+export function setEgress(object: LoadedObject, bpffs: string, cgroup: string, isNeeded: boolean): void {
+  const at = egressPin(bpffs);
+  if (fs.existsSync(at) === isNeeded) return;
+  try {
+    if (isNeeded) replaceOrCreate(object, bpffs, cgroup, [egressHook]);
+    else {
+      removeLink(at);
+      fs.unlinkSync(at);
+    }
+  } catch (error) {
+    throw explain(error, cgroup);
+  }
+}
+
+function egressPin(bpffs: string): string {
+  return path.join(bpffs, linksFolder, egressHook[0]);
+}
+
+function removeLink(at: string): void {
+  const link = getPinned(at);
+  if (link === undefined) return;
+  try {
+    detachLink(link);
+  } finally {
+    closeFd(link);
+  }
+}
+
+function explain(error: unknown, cgroup: string): unknown {
+  if (!(error instanceof KernelError)) return fromErrno(error, `attach programs to ${cgroup}`);
+  return new ProgramError("failed", `${error.message} (${cgroup})`, {
+    remedy:
+      "run as root, or with the capabilities BPF and NET_ADMIN; remove other programs of this cgroup (bpftool cgroup show)",
+    cause: error,
+  });
+}
+
+function replaceOrCreate(object: LoadedObject, bpffs: string, cgroup: string, wanted: readonly Hook[]): void {
   const folder = path.join(bpffs, linksFolder);
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const cgroupId = fs.statSync(cgroup, { bigint: true }).ino;
   const cgroupFd = fs.openSync(cgroup, "r");
   try {
-    for (const [name, attachType] of hooks) {
+    for (const [name, attachType] of wanted) {
       const at = path.join(folder, name);
       const program = object.programFd(name);
       if (replaceProgram(at, program, cgroupId)) continue;

@@ -2,11 +2,12 @@
  * What states point to: descriptors, the ranges of backends and the names that those point to. Each is counted and shared,
  * immutable while counted, and its slot is free again one grace after its count fell to 0. Pure.
  */
+import type { Prefix } from "@weft/proto/address.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 import type { Action, Frontend, Target } from "../../plan/frontend.ts";
 import { writeAddress } from "./address-codec.ts";
 import { IndexAllocator } from "./index-allocator.ts";
-import type { MappedArrays } from "./kernel-maps.ts";
+import type { KernelMaps } from "./kernel-maps.ts";
 import {
   actionCodes,
   backendLayout,
@@ -18,6 +19,7 @@ import {
 } from "./layout.ts";
 import type { MapSizes } from "./map-sizes.ts";
 import { RangeAllocator } from "./range-allocator.ts";
+import { isSameRanges, RangeSets, type RangeSet } from "./range-sets.ts";
 
 interface Range {
   readonly base: number;
@@ -32,7 +34,10 @@ interface Name {
 }
 
 /** What a descriptor says, apart from where. */
-export type Content = Pick<Frontend, "kind" | "servicePort" | "scope" | "affinitySeconds" | "targets"> & {
+export type Content = Pick<
+  Frontend,
+  "kind" | "servicePort" | "scope" | "affinitySeconds" | "targets" | "sourceRanges"
+> & {
   readonly action: Action | "pass";
 };
 
@@ -41,19 +46,28 @@ export interface Descriptor {
   readonly content: Content;
   readonly range: Range | undefined;
   readonly name: Name | undefined;
+  /** Undefined: every source. */
+  readonly rangeSet: RangeSet | undefined;
   /** Words that name it, and holds of the staging. */
   count: number;
 }
 
-/** What an adopted descriptor points to. */
-export interface AdoptedDescriptor {
-  readonly index: number;
-  readonly content: Content;
+/** Where a descriptor points to. */
+export interface Pointers {
   readonly base: number;
   readonly name: number;
+  /** 0: every source. */
+  readonly rangeSet: number;
+}
+
+/** What an adopted descriptor says and points to. */
+export interface AdoptedDescriptor extends Pointers {
+  readonly index: number;
+  readonly content: Content;
 }
 
 export class DescriptorStore {
+  readonly rangeSets: RangeSets;
   readonly #sizes: MapSizes;
   readonly #descriptorIndices: IndexAllocator;
   readonly #nameIndices: IndexAllocator;
@@ -66,8 +80,10 @@ export class DescriptorStore {
   readonly #nameView: DataView;
   readonly #encoder = new TextEncoder();
 
-  constructor(arrays: MappedArrays, sizes: MapSizes) {
+  constructor(maps: KernelMaps) {
+    const { arrays, sizes } = maps;
     this.#sizes = sizes;
+    this.rangeSets = new RangeSets(maps);
     this.#descriptorIndices = new IndexAllocator(firstFreeDescriptor, sizes.descriptors);
     this.#nameIndices = new IndexAllocator(1, sizes.names);
     this.#ranges = new RangeAllocator(sizes.backends);
@@ -97,29 +113,39 @@ export class DescriptorStore {
       this.#descriptorIndices.release(index);
       return undefined;
     }
+    const rangeSet = this.#takeRangeSet(content.sourceRanges, shared);
     const range = this.#takeRange(content.targets, shared, isFromReserve);
-    if (range === undefined && content.targets.length > 0) {
+    const isShort = range === undefined && content.targets.length > 0;
+    if (isShort || (rangeSet === undefined && content.sourceRanges !== undefined)) {
+      if (rangeSet !== undefined) this.rangeSets.release(rangeSet);
+      if (range !== undefined) this.#releaseRange(range);
       this.#releaseName(name);
       this.#descriptorIndices.release(index);
       return undefined;
     }
-    this.write(index, content, range?.base ?? 0, name.index, revision);
-    return { index, content, range, name, count: 0 };
+    this.write(index, content, { base: range?.base ?? 0, name: name.index, rangeSet: rangeSet?.id ?? 0 }, revision);
+    return { index, content, range, name, rangeSet, count: 0 };
   }
 
   /** Its slots are free for the next. Only if no reader can reach it: never staged, or one grace after its count fell to 0. */
   release(descriptor: Descriptor): void {
-    const { range, name } = descriptor;
-    if (range !== undefined && --range.count === 0) this.#ranges.release(range.base, range.targets.length);
+    const { range, name, rangeSet } = descriptor;
+    if (range !== undefined) this.#releaseRange(range);
+    if (rangeSet !== undefined) this.rangeSets.release(rangeSet);
     if (name !== undefined) this.#releaseName(name);
     this.#descriptorIndices.release(descriptor.index);
   }
 
   /** Takes over what was found live. Those that overlap others are left out: nothing points to them afterwards. */
-  adopt(found: readonly AdoptedDescriptor[]): Map<number, Descriptor> {
+  adopt(
+    found: readonly AdoptedDescriptor[],
+    foundSets: ReadonlyMap<number, readonly Prefix[]>,
+  ): Map<number, Descriptor> {
+    const named = new Set(found.map(({ rangeSet }) => rangeSet).filter((id) => id !== 0));
+    const sets = this.rangeSets.adopt(foundSets, named);
     const adopted = new Map<number, Descriptor>();
     const ranges = new Map<string, Range>();
-    for (const { index, content, base, name } of found) {
+    for (const { index, content, base, name, rangeSet: setId } of found) {
       let range: Range | undefined;
       if (content.targets.length > 0) {
         const key = `${base} ${content.targets.length}`;
@@ -134,14 +160,16 @@ export class DescriptorStore {
       const known = this.#names.get(content.servicePort) ?? { index: name, text: content.servicePort, count: 0 };
       known.count++;
       this.#names.set(content.servicePort, known);
-      adopted.set(index, { index, content, range, name: known, count: 0 });
+      const rangeSet = sets.get(setId);
+      if (rangeSet !== undefined) rangeSet.count++;
+      adopted.set(index, { index, content, range, name: known, rangeSet, count: 0 });
     }
     this.#descriptorIndices.adopt(adopted.keys());
     this.#nameIndices.adopt(new Set(Array.from(this.#names.values(), (name) => name.index)));
     return adopted;
   }
 
-  write(index: number, content: Content, base: number, name: number, revision: number): void {
+  write(index: number, content: Content, { base, name, rangeSet }: Pointers, revision: number): void {
     const at = index * descriptorLayout.size;
     const view = this.#descriptorView;
     view.setUint32(at + descriptorLayout.backends_base, base, true);
@@ -150,7 +178,7 @@ export class DescriptorStore {
     view.setUint8(at + descriptorLayout.kind, kindCodes[content.kind]);
     view.setUint16(at + descriptorLayout.flags, 0, true);
     view.setUint32(at + descriptorLayout.affinity_seconds, content.affinitySeconds, true);
-    view.setUint32(at + descriptorLayout.range_set, 0, true);
+    view.setUint32(at + descriptorLayout.range_set, rangeSet, true);
     view.setUint32(at + descriptorLayout.name, name, true);
     view.setUint32(at + descriptorLayout.revision, revision % 2 ** 32, true);
     view.setUint32(at + descriptorLayout.revision + 4, Math.floor(revision / 2 ** 32), true);
@@ -175,6 +203,18 @@ export class DescriptorStore {
       at += backendLayout.size;
     }
     return { base, targets, count: 1 };
+  }
+
+  #releaseRange(range: Range): void {
+    if (--range.count === 0) this.#ranges.release(range.base, range.targets.length);
+  }
+
+  #takeRangeSet(prefixes: readonly Prefix[] | undefined, shared: readonly Descriptor[]): RangeSet | undefined {
+    if (prefixes === undefined) return undefined;
+    const same = shared.find(({ rangeSet }) => rangeSet !== undefined && isSameRanges(rangeSet.prefixes, prefixes));
+    if (same?.rangeSet === undefined) return this.rangeSets.take(prefixes);
+    same.rangeSet.count++;
+    return same.rangeSet;
   }
 
   #takeName(text: string): Name | undefined {
@@ -215,6 +255,7 @@ function isSameContent(a: Content, b: Content): boolean {
     a.scope === b.scope &&
     a.affinitySeconds === b.affinitySeconds &&
     a.servicePort === b.servicePort &&
+    isSameRanges(a.sourceRanges, b.sourceRanges) &&
     isSameTargets(a.targets, b.targets)
   );
 }

@@ -5,6 +5,7 @@ import type { Cursor } from "@weft/proto/cursor.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { Frontend } from "../../plan/frontend.ts";
 import { liveCursor } from "./adopt.ts";
+import { readRangeSets } from "./element-key.ts";
 import { libbpfMissing } from "./libbpf.ts";
 import { MapReader } from "./map-reader.ts";
 import type { KernelLimits } from "./map-sizes.ts";
@@ -55,7 +56,8 @@ export function readPinned(bpffs: string): PinnedState | undefined {
   const { limits, maps } = found;
   for (let read = 0; read < readsMax; read++) {
     const active = activeOf(maps);
-    const frontends = new MapReader(maps.arrays).frontends(maps.elements("frontends"), active);
+    const rangeSets = readRangeSets(maps.elements("ranges").keys);
+    const frontends = new MapReader(maps.arrays, rangeSets).frontends(maps.elements("frontends"), active);
     const cursor = liveCursor(maps.arrays.activations, active);
     if (activeOf(maps) === active) return { limits, frontends, cursor, maps };
   }

@@ -8,11 +8,11 @@ import type { Round, ServicePlan } from "../dataplane.ts";
 import { readAddress } from "./address-codec.ts";
 import { serviceOf } from "./descriptor-store.ts";
 import { activeOf, type PinnedState } from "./dump-pinned.ts";
+import { readPrefix } from "./element-key.ts";
 import type { ElementMap } from "./kernel-maps.ts";
 import { elementKeyBytes } from "./kernel-maps.ts";
 import { dropDescriptor, passDescriptor, rejectDescriptor } from "./layout.ts";
 import { closeFd, getPinned, mapMemory } from "./libbpf.ts";
-import { MapReader } from "./map-reader.ts";
 import { isServicesFolder } from "./pin-folder.ts";
 import { StateTable } from "./state-table.ts";
 
@@ -59,9 +59,8 @@ function addressesWith(before: PinnedState, descriptor: number): Address[] {
 }
 
 function readCidrs(before: PinnedState): Prefix[] {
-  const reader = new MapReader(before.maps.arrays);
   return keysWith(before, "cidrs", dropDescriptor).map((key) =>
-    reader.prefix(key.subarray(4), new DataView(key.buffer, key.byteOffset).getUint32(0, true)),
+    readPrefix(key.subarray(4), new DataView(key.buffer, key.byteOffset).getUint32(0, true)),
   );
 }
 

@@ -1,10 +1,10 @@
 /** Keys of the three maps that find a state: bytes for the kernel, text for the agent. Pure. */
-import { mappedBytes, printPrefix, type Address, type Prefix } from "@weft/proto/address.ts";
+import { mappedBytes, prefixFromBytes, printPrefix, type Address, type Prefix } from "@weft/proto/address.ts";
 import { familyOf } from "@weft/proto/address.ts";
 import type { Frontend } from "../../plan/frontend.ts";
 import { writeAddress } from "./address-codec.ts";
 import type { ElementMap } from "./kernel-maps.ts";
-import { cidrKeyLayout, frontendKeyLayout, protocolCodes, scopeCodes } from "./layout.ts";
+import { cidrKeyLayout, frontendKeyLayout, protocolCodes, rangeKeyLayout, scopeCodes } from "./layout.ts";
 
 export interface ElementKey {
   readonly map: ElementMap;
@@ -41,6 +41,41 @@ export function cidrElement(of: Prefix): ElementKey {
   return { map: "cidrs", text: printPrefix(of), bytes, stateKey, stateLength };
 }
 
+/** Bytes of a key of `ranges`. */
+export function rangeElementKey(set: number, of: Prefix): Uint8Array {
+  const bytes = new Uint8Array(rangeKeyLayout.size);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(rangeKeyLayout.length, setBits + mappedLength(of), true);
+  view.setUint32(rangeKeyLayout.set, set, true);
+  bytes.set(mappedBytes(of.address), rangeKeyLayout.address);
+  return bytes;
+}
+
+/** By set: its ranges. `keys` holds keys of `ranges` one after the other. */
+export function readRangeSets(keys: Uint8Array): Map<number, Prefix[]> {
+  const sets = new Map<number, Prefix[]>();
+  for (let at = 0; at + rangeKeyLayout.size <= keys.length; at += rangeKeyLayout.size) {
+    const view = new DataView(keys.buffer, keys.byteOffset + at);
+    const set = view.getUint32(rangeKeyLayout.set, true);
+    const length = view.getUint32(rangeKeyLayout.length, true) - setBits;
+    if (length < 0) continue;
+    const address = keys.subarray(at + rangeKeyLayout.address, at + rangeKeyLayout.size);
+    const ranges = sets.get(set) ?? [];
+    sets.set(set, ranges);
+    ranges.push(readPrefix(address, length));
+  }
+  return sets;
+}
+
+/** Of 16 bytes and a length in bits of them. */
+export function readPrefix(bytes: Uint8Array, length: number): Prefix {
+  const isMapped =
+    length >= 96 && bytes.subarray(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255;
+  return isMapped
+    ? prefixFromBytes(bytes.subarray(12, 16), length - 96)
+    : prefixFromBytes(bytes.subarray(0, 16), length);
+}
+
 /** The state key and length that an element's bytes must lead to. */
 export function stateKeyOf(map: ElementMap, bytes: Uint8Array): { readonly key: Uint8Array; readonly length: number } {
   if (map === "frontends") return { key: bytes, length: 0 };
@@ -72,6 +107,8 @@ function contains(outer: Prefix, inner: Prefix): boolean {
   }
   return true;
 }
+
+const setBits = 32;
 
 function mappedLength(of: Prefix): number {
   return familyOf(of.address) === 4 ? of.length + 96 : of.length;

@@ -9,7 +9,7 @@ import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
 import type { Adopted, Dataplane, Limit, Round, RoundResult } from "../dataplane.ts";
 import { adoptMaps } from "./adopt.ts";
-import { attachPrograms, hasLinks } from "./attach.ts";
+import { attachPrograms, hasLinks, setEgress } from "./attach.ts";
 import { findCgroup } from "./cgroup.ts";
 import { removeFolder, removeProbes } from "./cleanup-pinned.ts";
 import { readPinned, type PinnedState } from "./dump-pinned.ts";
@@ -49,12 +49,14 @@ interface Opened {
   readonly cgroup: string;
   readonly object: LoadedObject;
   readonly maps: KernelMaps;
+  readonly writer: RevisionWriter;
   readonly applier: RoundApplier;
   readonly probePort: number;
   readonly timer: NodeJS.Timeout;
 }
 
-const refusedBindsEveryMs = 500;
+/** Between looks at what the programs left, and at whether packets must still be checked. */
+const tickMs = 500;
 
 export class KernelDataplane implements Dataplane {
   readonly #bpffs: string;
@@ -90,6 +92,7 @@ export class KernelDataplane implements Dataplane {
     const writer = new RevisionWriter(maps, undefined, undefined, highestSequence(this.#bpffs));
     writer.adopt(found);
     await maps.grace();
+    writer.removeOrphans();
     const applier = new RoundApplier(maps, writer, this.#limits, errnoName);
     stack.move();
     const refusedBinds = new RefusedBinds({
@@ -97,8 +100,8 @@ export class KernelDataplane implements Dataplane {
       count: mapMemory(object.mapFd("refused_binds_count"), 8, false),
       names: maps.arrays.names,
     });
-    const timer = setInterval(() => this.#tellRefusedBinds(refusedBinds), refusedBindsEveryMs).unref();
-    this.#opened = { lock, cgroup, object, maps, applier, probePort, timer };
+    const timer = setInterval(() => this.#tick(refusedBinds), tickMs).unref();
+    this.#opened = { lock, cgroup, object, maps, writer, applier, probePort, timer };
     let { cursor } = found;
     if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
       cursor = await this.#moveFrom(before);
@@ -110,13 +113,13 @@ export class KernelDataplane implements Dataplane {
   }
 
   async apply(round: Round, beforeActivate: () => void): Promise<RoundResult> {
-    const result = await this.#use().applier.apply(round, beforeActivate);
+    const result = await this.#use().applier.apply(round, this.#guarded(beforeActivate));
     if (this.#isAttachDue) this.#attach();
     return result;
   }
 
   async replaceAll(round: Round, beforeActivate: () => void): Promise<RoundResult> {
-    const result = await this.#use().applier.replaceAll(round, beforeActivate);
+    const result = await this.#use().applier.replaceAll(round, this.#guarded(beforeActivate));
     if (this.#isAttachDue) this.#attach();
     return result;
   }
@@ -156,8 +159,28 @@ export class KernelDataplane implements Dataplane {
     return this.#opened;
   }
 
+  // The check of packets is there before the first frontend that needs it.
+  #guarded(beforeActivate: () => void): () => void {
+    return () => {
+      const { object, cgroup, writer } = this.#use();
+      if (writer.hasGuarded) setEgress(object, this.#bpffs, cgroup, true);
+      beforeActivate();
+    };
+  }
+
+  #tick(refusedBinds: RefusedBinds): void {
+    this.#tellRefusedBinds(refusedBinds);
+    const { object, cgroup, writer } = this.#use();
+    try {
+      setEgress(object, this.#bpffs, cgroup, writer.hasGuarded);
+    } catch (error) {
+      this.#log.warn("cannot detach the check of packets; packets take a little longer", { error: String(error) });
+    }
+  }
+
   #attach(): void {
-    const { object, cgroup, probePort } = this.#use();
+    const { object, cgroup, writer, probePort } = this.#use();
+    if (writer.hasGuarded) setEgress(object, this.#bpffs, cgroup, true);
     attachPrograms(object, this.#bpffs, cgroup);
     this.#isAttachDue = false;
     removeProbes(cgroup);

@@ -4,8 +4,16 @@ import type { MapSizes } from "./map-sizes.ts";
 export type ElementMap = "frontends" | "addresses" | "cidrs";
 export const elementMaps: readonly ElementMap[] = ["frontends", "addresses", "cidrs"];
 
+/** `ranges` finds no state: its elements are sets that descriptors name. */
+export type KeyedMap = ElementMap | "ranges";
+
 /** Bytes of a key. */
-export const elementKeyBytes: Readonly<Record<ElementMap, number>> = { frontends: 20, addresses: 16, cidrs: 20 };
+export const elementKeyBytes: Readonly<Record<KeyedMap, number>> = {
+  frontends: 20,
+  addresses: 16,
+  cidrs: 20,
+  ranges: 24,
+};
 
 export interface MappedArrays {
   readonly states: ArrayBufferLike;
@@ -27,10 +35,10 @@ export interface KernelMaps {
   readonly sizes: MapSizes;
   readonly arrays: MappedArrays;
   /** 0, or the errno that the kernel gave. Never overwrites. */
-  insert(map: ElementMap, key: Uint8Array, index: number): number;
+  insert(map: KeyedMap, key: Uint8Array, index: number): number;
   /** One that is not there is fine. */
-  remove(map: ElementMap, key: Uint8Array): void;
-  elements(map: ElementMap): Elements;
+  remove(map: KeyedMap, key: Uint8Array): void;
+  elements(map: KeyedMap): Elements;
   /** Resolves when no program runs any more that ran at the call. */
   grace(): Promise<void>;
 }

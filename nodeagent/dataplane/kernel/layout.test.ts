@@ -9,6 +9,7 @@ import {
   frontendKeyLayout,
   nameLayout,
   nodePortLayout,
+  rangeKeyLayout,
   refusedBindLayout,
   settingsLayout,
   stateLayout,
@@ -20,6 +21,7 @@ const structs = btfStructs(fs.readFileSync(new URL("../../../bpf/dist/sock.bpf.o
 const layouts = {
   frontend_key: frontendKeyLayout,
   cidr_key: cidrKeyLayout,
+  range_key: rangeKeyLayout,
   state: stateLayout,
   descriptor: descriptorLayout,
   backend: backendLayout,

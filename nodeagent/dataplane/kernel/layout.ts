@@ -5,12 +5,13 @@
 import type { Action, FrontendKind, ProtocolName, Scope } from "../../plan/frontend.ts";
 
 /** Bump when a struct or a map of bpf/maps.h changes: other versions are loaded beside and switched to, never reused. */
-export const serviceLayoutVersion = 4;
+export const serviceLayoutVersion = 5;
 /** The same for bpf/flow-maps.h. */
-export const flowLayoutVersion = 2;
+export const flowLayoutVersion = 3;
 
 export const frontendKeyLayout = { size: 20, address: 0, port: 16, protocol: 18, scope: 19 } as const;
 export const cidrKeyLayout = { size: 20, length: 0, address: 4 } as const;
+export const rangeKeyLayout = { size: 24, length: 0, set: 4, address: 8 } as const;
 export const stateLayout = { size: 40, key: 0, length: 20, word: 24 } as const;
 export const descriptorLayout = {
   size: 32,
@@ -55,6 +56,9 @@ export const descriptorMask = 0xff_ffffn;
 export const descriptorsCeiling = 1 << 24;
 export const activationsMax = 64;
 export const cidrsMax = 256;
+/** Ids of range sets are below it. */
+export const rangeSetsMax = 65_536;
+export const rangesMax = 65_536;
 /** Ports of one protocol. */
 export const portsMax = 65_536;
 export const refusedBindsMax = 64;

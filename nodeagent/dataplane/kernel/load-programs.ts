@@ -19,11 +19,12 @@ const fixedMaps = [
   "activations",
   "settings",
   "graces",
+  "ranges",
   "node_ports",
   "refused_binds",
   "refused_binds_count",
 ] as const;
-export const flowMaps = ["udp_flows", "reverse_flows", "affinity_flows", "connections"] as const;
+export const flowMaps = ["udp_flows", "reverse_flows", "affinity_flows", "connections", "guarded_senders"] as const;
 
 /** @throws ProgramError with a remedy. */
 export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSizes, log: Log): LoadedObject {

@@ -1,5 +1,5 @@
 /** Reads frontends back out of the mapped arrays, for adoption and for dumps. Pure. */
-import { prefixFromBytes, type Prefix } from "@weft/proto/address.ts";
+import type { Prefix } from "@weft/proto/address.ts";
 import type { Frontend, Target } from "../../plan/frontend.ts";
 import { readAddress } from "./address-codec.ts";
 import { elementKeyBytes, type Elements, type MappedArrays } from "./kernel-maps.ts";
@@ -24,12 +24,15 @@ export class MapReader {
   readonly #backendView: DataView;
   readonly #names: Uint8Array;
   readonly #nameView: DataView;
+  readonly #rangeSets: ReadonlyMap<number, readonly Prefix[]>;
   readonly #decoder = new TextDecoder();
   /** By base and count: frontends that share a range share the array. */
   readonly #ranges = new Map<string, readonly Target[]>();
 
-  constructor(arrays: MappedArrays) {
+  /** @param rangeSets what `readRangeSets` gives; without it a guarded frontend seems to allow nobody */
+  constructor(arrays: MappedArrays, rangeSets: ReadonlyMap<number, readonly Prefix[]> = new Map()) {
     this.#arrays = arrays;
+    this.#rangeSets = rangeSets;
     this.#descriptors = new DataView(arrays.descriptors);
     this.#backends = new Uint8Array(arrays.backends);
     this.#backendView = new DataView(arrays.backends);
@@ -63,7 +66,7 @@ export class MapReader {
     const kind = nameOfCode(kindCodes, this.#descriptors.getUint8(at + descriptorLayout.kind));
     if (protocol === undefined || scope === undefined || kind === undefined) return undefined;
     if (action === undefined || action === "pass") return undefined;
-    const { base, name } = this.pointers(descriptor);
+    const { base, name, rangeSet } = this.pointers(descriptor);
     const count = this.#descriptors.getUint32(at + descriptorLayout.backends_count, true);
     const targets = this.#targets(base, count);
     if (targets === undefined) return undefined;
@@ -77,23 +80,17 @@ export class MapReader {
       action,
       targets,
       affinitySeconds: this.#descriptors.getUint32(at + descriptorLayout.affinity_seconds, true),
-      sourceRanges: undefined,
+      sourceRanges: rangeSet === 0 ? undefined : (this.#rangeSets.get(rangeSet) ?? []),
     };
   }
 
-  pointers(descriptor: number): { readonly base: number; readonly name: number } {
+  pointers(descriptor: number): { readonly base: number; readonly name: number; readonly rangeSet: number } {
     const at = descriptor * descriptorLayout.size;
     return {
       base: this.#descriptors.getUint32(at + descriptorLayout.backends_base, true),
       name: this.#descriptors.getUint32(at + descriptorLayout.name, true),
+      rangeSet: this.#descriptors.getUint32(at + descriptorLayout.range_set, true),
     };
-  }
-
-  /** Of a state's key and its length in bits of 16 bytes. */
-  prefix(key: Uint8Array, length: number): Prefix {
-    const isMapped =
-      length >= 96 && key.subarray(0, 10).every((byte) => byte === 0) && key[10] === 255 && key[11] === 255;
-    return isMapped ? prefixFromBytes(key.subarray(12, 16), length - 96) : prefixFromBytes(key.subarray(0, 16), length);
   }
 
   #targets(base: number, count: number): readonly Target[] | undefined {

@@ -34,7 +34,8 @@ export class NodePorts {
   /** What an earlier agent left and nothing serves. */
   clearOthers(): void {
     for (let slot = 0; slot < 2 * portsMax; slot++) {
-      if (!this.#counts.has(slot)) this.#words[slot * wordsPerSlot] = 0;
+      const at = slot * wordsPerSlot;
+      if (this.#words[at] !== 0 && !this.#counts.has(slot)) this.#words[at] = 0;
     }
   }
 }

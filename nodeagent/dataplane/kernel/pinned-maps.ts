@@ -13,7 +13,7 @@ import {
   updateElementAsync,
 } from "./libbpf.ts";
 import type { LoadedObject } from "./libbpf.ts";
-import { elementKeyBytes, type ElementMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
+import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
 import {
   activationLayout,
   backendLayout,
@@ -41,6 +41,7 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
     frontends: object.mapFd("frontends"),
     addresses: object.mapFd("addresses"),
     cidrs: object.mapFd("cidrs"),
+    ranges: object.mapFd("ranges"),
   };
   const gracesFd = object.mapFd("graces");
   const inner = new Uint8Array(Uint32Array.of(createInnerMap()).buffer);
@@ -62,7 +63,7 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
       const errno = removeElement(fds[map], key);
       if (errno !== 0 && errno !== errnos.ENOENT) throw new KernelError(errno, `remove an element of ${map}`);
     },
-    elements: (map) => allElements(fds[map], elementKeyBytes[map], map !== "cidrs"),
+    elements: (map) => allElements(fds[map], elementKeyBytes[map], isHash(map)),
     grace: () => updateElementAsync(gracesFd, zero, inner),
   };
 }
@@ -70,13 +71,13 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
 /** What a reader of pins needs. */
 export interface PinnedMaps {
   readonly arrays: MappedArrays;
-  elements(map: ElementMap): Elements;
+  elements(map: KeyedMap): Elements;
 }
 
 /** Of a folder of pins, to read. Undefined if one of the maps is missing. */
 export function openPinnedMaps(folder: string): PinnedMaps | undefined {
   const fds = new Map<string, number>();
-  for (const name of [...Object.keys(entryBytes), "frontends", "addresses", "cidrs"]) {
+  for (const name of [...Object.keys(entryBytes), "frontends", "addresses", "cidrs", "ranges"]) {
     const fd = getPinned(path.join(folder, name));
     if (fd === undefined) return undefined;
     fds.set(name, fd);
@@ -93,8 +94,12 @@ export function openPinnedMaps(folder: string): PinnedMaps | undefined {
   };
   return {
     arrays: mapArrays(fdOf, sizes, false),
-    elements: (map) => allElements(fdOf(map), elementKeyBytes[map], map !== "cidrs"),
+    elements: (map) => allElements(fdOf(map), elementKeyBytes[map], isHash(map)),
   };
+}
+
+function isHash(map: KeyedMap): boolean {
+  return map === "frontends" || map === "addresses";
 }
 
 type ArraySizes = Readonly<Record<keyof typeof entryBytes, number>>;

@@ -5,17 +5,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { printSocketAddress } from "@weft/proto/address.ts";
+import { parsePrefix, printSocketAddress } from "@weft/proto/address.ts";
 import { frontendKey, type Frontend } from "../../plan/frontend.ts";
 import type { ServicePlan } from "../dataplane.ts";
 import { adoptMaps, liveCursor } from "./adopt.ts";
-import { frontendElement } from "./element-key.ts";
+import { frontendElement, readRangeSets } from "./element-key.ts";
 import { MapReader } from "./map-reader.ts";
 import { RevisionWriter } from "./revision-writer.ts";
 import { RoundApplier } from "./round-applier.ts";
 import { StateTable } from "./state-table.ts";
 import { MemoryMaps } from "./testing/memory-maps.ts";
-import { readFrontend, type ReadingRule } from "./testing/model-reader.ts";
+import { printSources, readFrontend, type ReadingRule } from "./testing/model-reader.ts";
 import { clusterIp, goneService, ignore, roundOf } from "./testing/plans.ts";
 
 const limits = { frontends: 12, backends: 24, services: 8 };
@@ -29,6 +29,8 @@ interface RoundCase {
   /** By ip: index of its service, or -1: nobody's. */
   readonly owners: readonly number[];
   readonly counts: readonly number[];
+  /** By ip: how many ranges of sources it allows; 0: every source. */
+  readonly guards: readonly number[];
   /** By ip: what its undefined ports do. */
   readonly undefinedPorts: readonly UndefinedPorts[];
   /** Step at which the writer ends; beyond the last: not at all. */
@@ -42,6 +44,7 @@ interface RoundCase {
 const roundCase: fc.Arbitrary<RoundCase> = fc.record({
   owners: fc.array(fc.integer({ min: -1, max: services.length - 1 }), { minLength: ips.length, maxLength: ips.length }),
   counts: fc.array(fc.integer({ min: 0, max: 3 }), { minLength: ips.length, maxLength: ips.length }),
+  guards: fc.array(fc.integer({ min: 0, max: 2 }), { minLength: ips.length, maxLength: ips.length }),
   undefinedPorts: fc.array(fc.constantFrom<UndefinedPorts>("absent", "reject", "pass"), {
     minLength: ips.length,
     maxLength: ips.length,
@@ -173,13 +176,15 @@ function run(rule: ReadingRule, { hasGrace = true, Table = StateTable }: Broken 
 }
 
 // Targets tell the round, so that an old or an early answer cannot look right.
-function plansOf({ owners, counts, undefinedPorts }: RoundCase, round: number): Map<string, ServicePlan> {
+function plansOf({ owners, counts, guards, undefinedPorts }: RoundCase, round: number): Map<string, ServicePlan> {
   const plans = new Map<string, ServicePlan>();
   for (const [i, ip] of ips.entries()) {
     const service = services[owners[i] ?? -1];
     if (service === undefined) continue;
     const targets = Array.from({ length: counts[i] ?? 0 }, (_, n) => `10.${round}.${i}.${n + 1}:80`);
-    const plan = clusterIp(service, ip, targets);
+    const ranges = Array.from({ length: guards[i] ?? 0 }, (_, n) => parsePrefix(`11.${round}.${i}.${n * 128}/25`));
+    const sourceRanges = ranges.length === 0 ? undefined : ranges.filter((range) => range !== undefined);
+    const plan = clusterIp(service, ip, targets, { sourceRanges });
     const before = plans.get(service);
     plans.set(service, {
       service,
@@ -234,6 +239,7 @@ class World {
     const writer = new RevisionWriter(this.maps, new Table(this.maps.arrays.states, this.maps.store), this.maps.store);
     writer.adopt(adoptMaps(this.maps, this.maps.store));
     await this.maps.grace();
+    writer.removeOrphans();
     return new RoundApplier(this.maps, writer, limits);
   }
 
@@ -277,7 +283,8 @@ class World {
       `at sequence ${this.maps.active}: whether there is a cursor`,
     );
     const elements = this.maps.elements("frontends");
-    const found = new MapReader(this.maps.arrays).frontends(elements, this.maps.active);
+    const rangeSets = readRangeSets(this.maps.elements("ranges").keys);
+    const found = new MapReader(this.maps.arrays, rangeSets).frontends(elements, this.maps.active);
     const seen = new Map(found.map((of) => [frontendKey(of), print(of)]));
     assert.deepEqual(seen, this.#whole.get(this.maps.active) ?? new Map(), `at sequence ${this.maps.active}`);
   }
@@ -340,6 +347,7 @@ class World {
   }
 }
 
-function print({ servicePort, action, targets }: Frontend): string {
-  return `${servicePort} ${action} ${targets.map(({ address, port }) => printSocketAddress(address, port)).join(",")}`;
+function print(of: Frontend): string {
+  const targets = of.targets.map(({ address, port }) => printSocketAddress(address, port));
+  return `${of.servicePort} ${of.action} ${targets.join(",")}${printSources(of)}`;
 }

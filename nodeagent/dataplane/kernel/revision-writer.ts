@@ -42,7 +42,7 @@ export class RevisionWriter {
   constructor(maps: KernelMaps, table?: StateTable, store: StoreWord = Atomics.store, lastSequence = 0n) {
     this.#maps = maps;
     this.#store = store;
-    this.#descriptors = new DescriptorStore(maps.arrays, maps.sizes);
+    this.#descriptors = new DescriptorStore(maps);
     this.#nodePorts = new NodePorts(maps.arrays.nodePorts);
     this.#states = new StateStore(maps, table ?? new StateTable(maps.arrays.states, store), (element, before, after) =>
       this.#nodePorts.moved(element, before, after),
@@ -64,6 +64,16 @@ export class RevisionWriter {
     return this.#states.hasRetired;
   }
 
+  /** Whether a frontend has source ranges, live or about to be. */
+  get hasGuarded(): boolean {
+    return this.#descriptors.rangeSets.used > 0;
+  }
+
+  /** Once, one grace after `adopt`. */
+  removeOrphans(): void {
+    this.#descriptors.rangeSets.removeOrphans();
+  }
+
   held(service: string): ServicePlan {
     return this.#held.get(service) ?? { service, frontends: [], rejectAddresses: [], passAddresses: [] };
   }
@@ -74,7 +84,7 @@ export class RevisionWriter {
 
   /** Continues from what was found live. One grace must pass before anything is prepared. */
   adopt(found: AdoptedMaps): void {
-    const descriptors = this.#descriptors.adopt(found.descriptors);
+    const descriptors = this.#descriptors.adopt(found.descriptors, found.rangeSets);
     const byService = new Map<string, Frontend[]>();
     const fixed = new Map([this.#reject, this.#drop, this.#pass].map((of) => [of.index, of]));
     const states: { index: number; element: ElementKey; live: Descriptor; owners: Owners }[] = [];
@@ -288,8 +298,9 @@ export class RevisionWriter {
       action,
       affinitySeconds: 0,
       targets: [],
+      sourceRanges: undefined,
     } as const;
-    this.#descriptors.write(index, content, 0, 0, 0);
-    return { index, content, range: undefined, name: undefined, count: 1 };
+    this.#descriptors.write(index, content, { base: 0, name: 0, rangeSet: 0 }, 0);
+    return { index, content, range: undefined, name: undefined, rangeSet: undefined, count: 1 };
   }
 }

@@ -40,6 +40,7 @@ const hotContent = {
   targets: stressPlans(0)
     .flatMap(({ frontends }) => frontends.flatMap(({ targets }) => targets))
     .slice(0, 1),
+  sourceRanges: undefined,
 } as const;
 
 class Killed extends Error {}
@@ -58,7 +59,7 @@ function tableOf(
 // Each revision stages its frontends twice: first as absent, then as what they are.
 async function writeHot(maps: KernelMaps, table: StateTable, breakage: Breakage, endMs: number): Promise<number> {
   const active = new BigInt64Array(maps.arrays.active, 0, 1);
-  const descriptors = new DescriptorStore(maps.arrays, maps.sizes);
+  const descriptors = new DescriptorStore(maps);
   const backends = new DataView(maps.arrays.backends);
   const steady = stressFrontends.filter(({ isSteady }) => isSteady);
   let revision = Number(active[0] ?? 0n);
@@ -71,7 +72,7 @@ async function writeHot(maps: KernelMaps, table: StateTable, breakage: Breakage,
     backends.setUint32(backend + 8, 0xffff);
     backends.setUint32(backend + 12, (10 << 24) | at);
     backends.setUint16(backend + backendLayout.port, number);
-    descriptors.write(descriptor, hotContent, descriptor, 0, at);
+    descriptors.write(descriptor, hotContent, { base: descriptor, name: 0, rangeSet: 0 }, at);
     return descriptor;
   };
   if (revision === 0) {
@@ -138,6 +139,7 @@ async function writeRounds(maps: KernelMaps, writing: Writing, breakage: Breakag
     const writer = new RevisionWriter(alive, tableOf(breakage, maps, store), store);
     writer.adopt(adoptMaps(alive, store));
     await alive.grace();
+    writer.removeOrphans();
     return new RoundApplier(alive, writer, stressLimits);
   };
   const active = new BigInt64Array(maps.arrays.active, 0, 1);

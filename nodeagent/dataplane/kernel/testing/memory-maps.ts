@@ -3,14 +3,7 @@
  * support: whoever listens may look, or throw to end the writer right there.
  */
 import { setImmediate } from "node:timers/promises";
-import {
-  elementKeyBytes,
-  elementMaps,
-  type ElementMap,
-  type Elements,
-  type KernelMaps,
-  type MappedArrays,
-} from "../kernel-maps.ts";
+import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "../kernel-maps.ts";
 import {
   activationLayout,
   backendLayout,
@@ -18,6 +11,7 @@ import {
   nameLayout,
   nodePortLayout,
   portsMax,
+  rangesMax,
   stateLayout,
 } from "../layout.ts";
 import { mapSizes, type KernelLimits, type MapSizes } from "../map-sizes.ts";
@@ -26,10 +20,11 @@ import type { StoreWord } from "../state-table.ts";
 export class MemoryMaps implements KernelMaps {
   readonly sizes: MapSizes;
   readonly arrays: MappedArrays;
-  readonly #elements: Readonly<Record<ElementMap, Map<string, number>>> = {
+  readonly #elements: Readonly<Record<KeyedMap, Map<string, number>>> = {
     frontends: new Map(),
     addresses: new Map(),
     cidrs: new Map(),
+    ranges: new Map(),
   };
   #writer = 0;
   /** Called at every step. */
@@ -60,11 +55,11 @@ export class MemoryMaps implements KernelMaps {
     return new BigInt64Array(this.arrays.active)[0] ?? 0n;
   }
 
-  insert(map: ElementMap, key: Uint8Array, index: number): number {
+  insert(map: KeyedMap, key: Uint8Array, index: number): number {
     this.onStep();
     const elements = this.#elements[map];
     const text = hex(key);
-    const max = map === "cidrs" ? this.sizes.cidrs : this.sizes.frontends;
+    const max = { ...this.sizes, ranges: rangesMax }[map];
     if (elements.has(text)) return 17;
     if (elements.size >= max) return 7;
     elements.set(text, index);
@@ -72,13 +67,13 @@ export class MemoryMaps implements KernelMaps {
     return 0;
   }
 
-  remove(map: ElementMap, key: Uint8Array): void {
+  remove(map: KeyedMap, key: Uint8Array): void {
     this.onStep();
     this.#elements[map].delete(hex(key));
     this.onStep();
   }
 
-  elements(map: ElementMap): Elements {
+  elements(map: KeyedMap): Elements {
     const elements = this.#elements[map];
     const keys = new Uint8Array(elements.size * elementKeyBytes[map]);
     let at = 0;
@@ -86,12 +81,12 @@ export class MemoryMaps implements KernelMaps {
     return { keys, indices: Uint32Array.from(elements.values()) };
   }
 
-  lookup(map: ElementMap, key: Uint8Array): number | undefined {
+  lookup(map: KeyedMap, key: Uint8Array): number | undefined {
     return this.#elements[map].get(hex(key));
   }
 
   get elementCount(): number {
-    return elementMaps.reduce((sum, map) => sum + this.#elements[map].size, 0);
+    return Object.values(this.#elements).reduce((sum, { size }) => sum + size, 0);
   }
 
   /** From now on another writer owns the maps. */

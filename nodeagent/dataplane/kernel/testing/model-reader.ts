@@ -2,7 +2,9 @@
  * The reading rule of bpf/words.h and bpf/lookup.h as a generator that stops between any two loads, so that a test can put
  * stores of the writer there. Test support.
  */
-import { printSocketAddress } from "@weft/proto/address.ts";
+import { compareText, printPrefix, printSocketAddress } from "@weft/proto/address.ts";
+import type { Frontend } from "../../../plan/frontend.ts";
+import { readRangeSets } from "../element-key.ts";
 import type { ElementMap } from "../kernel-maps.ts";
 import { descriptorBits, descriptorMask, passDescriptor, stateLayout } from "../layout.ts";
 import { MapReader } from "../map-reader.ts";
@@ -35,13 +37,22 @@ export function* readFrontend(maps: MemoryMaps, key: Uint8Array, rule: ReadingRu
   }
   if (descriptor === 0) return fallback;
   yield;
-  const before = new MapReader(maps.arrays).frontend(key, descriptor);
+  const before = readWhole(maps, key, descriptor);
   yield;
   // A choice is made from the range some time after the descriptor was read.
-  const after = new MapReader(maps.arrays).frontend(key, descriptor);
+  const after = readWhole(maps, key, descriptor);
   if (before === undefined || after === undefined) return "garbage";
   const targets = after.targets.map(({ address, port }) => printSocketAddress(address, port)).join(",");
-  return `${before.servicePort} ${before.action} ${targets}`;
+  return `${before.servicePort} ${before.action} ${targets}${printSources(after)}`;
+}
+
+/** " from a/8,b/16", or nothing where every source is allowed. */
+export function printSources({ sourceRanges }: Frontend): string {
+  return sourceRanges === undefined ? "" : ` from ${sourceRanges.map(printPrefix).toSorted(compareText).join(",")}`;
+}
+
+function readWhole(maps: MemoryMaps, key: Uint8Array, descriptor: number): Frontend | undefined {
+  return new MapReader(maps.arrays, readRangeSets(maps.elements("ranges").keys)).frontend(key, descriptor);
 }
 
 function* readState(

@@ -42,10 +42,11 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
     }
     return {};
   },
-  async tcp({ address, port }) {
-    const socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4 });
+  async tcp({ address, port, from, waitMs = waitMsMax }) {
+    const bound = from === undefined ? {} : { localAddress: from };
+    const socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4, ...bound });
     try {
-      await once(socket, "connect", { signal: AbortSignal.timeout(waitMsMax) });
+      await once(socket, "connect", { signal: AbortSignal.timeout(waitMs) });
       const peer = printAddress(socket.remoteAddress ?? "", socket.remotePort ?? 0);
       const [answer] = (await once(socket, "data", { signal: AbortSignal.timeout(waitMsMax) })) as [Buffer];
       return { answer: answer.toString(), from: peer };
@@ -53,16 +54,13 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
       socket.destroy();
     }
   },
-  async udpConnected({ address, port }) {
+  async udpConnected({ address, port, from: source }) {
     const socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
     try {
+      await bindTo(socket, source);
       socket.connect(port, address);
       await once(socket, "connect");
-      socket.send("?");
-      const [answer, from] = (await once(socket, "message", { signal: AbortSignal.timeout(waitMsMax) })) as [
-        Buffer,
-        AddressInfo,
-      ];
+      const [answer, from] = await exchange(socket);
       const { address: peerAddress, port: peerPort } = socket.remoteAddress();
       return {
         answer: answer.toString(),
@@ -73,17 +71,14 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
       socket.close();
     }
   },
-  async udp({ socket: id, address, port }) {
-    const socket = udpSockets.get(id) ?? dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
-    udpSockets.set(id, socket);
-    const answered = once(socket, "message", { signal: AbortSignal.timeout(waitMsMax) }) as Promise<
-      [Buffer, AddressInfo]
-    >;
-    answered.catch(() => undefined);
-    await new Promise<void>((resolve, reject) => {
-      socket.send("?", port, address, (error) => (error === null ? resolve() : reject(error)));
-    });
-    const [answer, from] = await answered;
+  async udp({ socket: id, address, port, from: source }) {
+    let socket = udpSockets.get(id);
+    if (socket === undefined) {
+      socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+      udpSockets.set(id, socket);
+      await bindTo(socket, source);
+    }
+    const [answer, from] = await exchange(socket, { address, port });
     return { answer: answer.toString(), from: printAddress(from.address, from.port) };
   },
   async udpReconnect({ addresses }) {
@@ -133,6 +128,27 @@ function sendToThough(socket: dgram.Socket, { address, port }: PodTarget): void 
   const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
   const sendto = koffi.load("libc.so.6").func("long sendto(int, const void *, size_t, int, const void *, uint)");
   if (sendto(fd, Buffer.from("?"), 1, 0, name, name.length) !== 1) throw new Error("sendto failed");
+}
+
+/** Sends to `to`, or to the peer of a connected socket, and waits for an answer. */
+async function exchange(
+  socket: dgram.Socket,
+  to?: { readonly address: string; readonly port: number },
+): Promise<[Buffer, AddressInfo]> {
+  const answered = once(socket, "message", { signal: AbortSignal.timeout(waitMsMax) });
+  answered.catch(() => undefined);
+  await new Promise<void>((resolve, reject) => {
+    const sent = (error: Error | null): void => (error === null ? resolve() : reject(error));
+    if (to === undefined) socket.send("?", sent);
+    else socket.send("?", to.port, to.address, sent);
+  });
+  return (await answered) as [Buffer, AddressInfo];
+}
+
+async function bindTo(socket: dgram.Socket, source: string | undefined): Promise<void> {
+  if (source === undefined) return;
+  socket.bind(0, source);
+  await once(socket, "listening");
 }
 
 function printAddress(address: string, port: number): string {

@@ -3,11 +3,25 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 export type PodCall =
-  | { readonly call: "listen" | "tcp" | "udpConnected"; readonly address: string; readonly port: number }
+  | { readonly call: "listen"; readonly address: string; readonly port: number }
+  /** `from`: address to bind to first. */
+  | {
+      readonly call: "tcp" | "udpConnected";
+      readonly address: string;
+      readonly port: number;
+      readonly from?: string;
+      readonly waitMs?: number;
+    }
   /** bind(), and close at once. */
   | { readonly call: "bind"; readonly protocol: "TCP" | "UDP"; readonly address: string; readonly port: number }
   /** Sockets stay open under their number. */
-  | { readonly call: "udp"; readonly socket: number; readonly address: string; readonly port: number }
+  | {
+      readonly call: "udp";
+      readonly socket: number;
+      readonly address: string;
+      readonly port: number;
+      readonly from?: string;
+    }
   | {
       readonly call: "udpReconnect";
       readonly addresses: readonly { readonly address: string; readonly port: number }[];

@@ -1,7 +1,10 @@
 /** A dataplane with a pod and a host process that make connections through it. Test support. */
 import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
 import type { Round, ServicePlan } from "../../dataplane.ts";
 import { KernelDataplane, type KernelDataplaneOptions } from "../kernel-dataplane.ts";
+import { linksFolder } from "../pin-folder.ts";
 import { makeKernelLab } from "./kernel-lab.ts";
 import { ignore, roundOf } from "./plans.ts";
 import { startPod, type Pod, type PodCall, type Seen } from "./pod.ts";
@@ -59,6 +62,11 @@ export class SocketStage implements AsyncDisposable {
     await this.#open(fields);
     const { failures } = await this.dataplane.replaceAll(roundOf(++this.#revision, services), ignore);
     assert.deepEqual(failures, []);
+  }
+
+  /** Whether packets are checked. */
+  get isEgressAttached(): boolean {
+    return fs.existsSync(path.join(this.#place.bpffs, linksFolder, "check_egress"));
   }
 
   async see(from: From, call: PodCall): Promise<Seen> {
