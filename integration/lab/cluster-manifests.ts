@@ -27,12 +27,16 @@ export interface ServicePortSpec {
   readonly port: number;
   /** Number in the slices. */
   readonly targetPort: number;
+  /** On every port or on none; absent: the service is of type ClusterIP. */
+  readonly nodePort?: number;
 }
 
 export interface ServiceSpec {
   readonly namespace: string;
   readonly name: string;
   readonly clusterIps: readonly string[];
+  /** Absent: none. */
+  readonly externalIps?: readonly string[];
   readonly ports: readonly ServicePortSpec[];
   readonly endpoints: readonly EndpointSpec[];
 }
@@ -155,15 +159,17 @@ function serviceObjects(service: ServiceSpec): ApiObject[] {
       kind: "Service",
       metadata: { name, namespace },
       spec: {
-        type: "ClusterIP",
+        type: ports.some((port) => port.nodePort !== undefined) ? "NodePort" : "ClusterIP",
         clusterIP: clusterIps[0],
         clusterIPs: [...clusterIps],
+        ...(service.externalIps === undefined ? {} : { externalIPs: [...service.externalIps] }),
         ipFamilies: families,
         ports: ports.map((port) => ({
           ...named(port),
           protocol: port.protocol,
           port: port.port,
           targetPort: port.targetPort,
+          ...(port.nodePort === undefined ? {} : { nodePort: port.nodePort }),
         })),
       },
     },

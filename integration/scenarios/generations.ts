@@ -16,11 +16,11 @@ export const generationPorts = `${firstPort}-${firstPort + generationsMax - 1}`;
 
 const file = "generations.yaml";
 const services = [
-  { name: "first", host: 21, pod: "gen-a" },
-  { name: "second", host: 22, pod: "gen-b" },
+  { name: "first", host: 21, pod: "gen-a", externalIp: "198.51.100.21", nodePort: 30_021 },
+  { name: "second", host: 22, pod: "gen-b", externalIp: "198.51.100.22", nodePort: 30_022 },
 ] as const;
 
-const targetsOf = services.map(({ name, host }): readonly ClientTarget[] => {
+const targetsOf = services.map(({ name, host, externalIp }): readonly ClientTarget[] => {
   const { v4, v6 } = serviceAddresses(host);
   const target = (kind: string, transport: ClientTarget["transport"], address: string): ClientTarget => ({
     name: `${name} ${kind}`,
@@ -36,6 +36,7 @@ const targetsOf = services.map(({ name, host }): readonly ClientTarget[] => {
     target("udp6", "udp", v6),
     target("connected udp4", "udp-connected", v4),
     target("mapped tcp4", "tcp", `::ffff:${v4}`),
+    target("external ip", "tcp", externalIp),
   ];
 });
 
@@ -69,7 +70,7 @@ export class Generations {
   write(): void {
     this.#lab.manifests.writeServices(
       file,
-      services.map(({ name, host, pod }) => {
+      services.map(({ name, host, pod, externalIp, nodePort }) => {
         const { v4, v6 } = serviceAddresses(host);
         const { node, addresses } = this.#lab.pod(pod);
         const endpoint: EndpointSpec = { pod, node: `node-${node}`, addresses };
@@ -77,11 +78,13 @@ export class Generations {
           namespace: "default",
           name,
           clusterIps: [v4, v6],
+          externalIps: [externalIp],
           ports: (["TCP", "UDP"] as const).map((protocol) => ({
             name: protocol.toLowerCase(),
             protocol,
             port: 80,
             targetPort: this.port,
+            nodePort,
           })),
           endpoints: [endpoint],
         };

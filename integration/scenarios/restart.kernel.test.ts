@@ -7,6 +7,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { nodeAddresses } from "../lab/address-plan.ts";
 import type { ClientTarget } from "../lab/client-messages.ts";
 import type { EndpointSpec, ServiceSpec } from "../lab/cluster-manifests.ts";
 import { expectSuccess } from "../lab/command.ts";
@@ -25,6 +26,7 @@ const rounds = Number(process.env["WEFT_TEST_ROUNDS"] ?? 8);
 const exchangesPerSecond = 500;
 const webIp = "10.96.0.10";
 const webPort = 8080;
+const webNodePort = 30_080;
 const echoIp = "10.96.0.30";
 const echoPort = 8081;
 
@@ -45,14 +47,21 @@ suite(`restarts under traffic, seed ${seed}`, { skip }, () => {
     ]);
     generations = new Generations(lab);
     generations.write();
-    lab.manifests.writeServices("web.yaml", [service("web", webIp, webPort, ["web-0", "web-1"])]);
+    lab.manifests.writeServices("web.yaml", [service("web", webIp, webPort, ["web-0", "web-1"], webNodePort)]);
     lab.manifests.writeServices("echo.yaml", [service("echo", echoIp, echoPort, ["echo"])]);
     generations.next();
     await generations.settle();
     clients = await Promise.all(lab.nodes.map((node) => lab.startClient(`client-${node.number}`, node.number)));
     const web: ClientTarget = { name: "web", transport: "tcp", address: webIp, port: 80 };
-    for (const client of clients)
-      client.send([...generationTargets, web, { ...web, name: "web again" }], exchangesPerSecond);
+    for (const [i, client] of clients.entries()) {
+      const nodePort: ClientTarget = {
+        ...web,
+        name: "web node port",
+        address: nodeAddresses(i + 1).v4,
+        port: webNodePort,
+      };
+      client.send([...generationTargets, web, nodePort], exchangesPerSecond);
+    }
   });
   after(async () => lab.destroy());
 
@@ -151,8 +160,15 @@ suite(`restarts under traffic, seed ${seed}`, { skip }, () => {
     return { pod, node: `node-${node}`, addresses };
   }
 
-  function service(name: string, clusterIp: string, targetPort: number, pods: readonly string[]): ServiceSpec {
-    const ports = [{ name: "", protocol: "TCP" as const, port: 80, targetPort }];
+  function service(
+    name: string,
+    clusterIp: string,
+    targetPort: number,
+    pods: readonly string[],
+    nodePort?: number,
+  ): ServiceSpec {
+    const numbers = { port: 80, targetPort, ...(nodePort === undefined ? {} : { nodePort }) };
+    const ports = [{ name: "", protocol: "TCP" as const, ...numbers }];
     return { namespace: "default", name, clusterIps: [clusterIp], ports, endpoints: pods.map(endpoint) };
   }
 
