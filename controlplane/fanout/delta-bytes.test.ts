@@ -64,7 +64,7 @@ describe("an encoded delta", () => {
 
 describe("a transfer", () => {
   const resources = Array.from({ length: 200 }, (_, i) => madeBackend("a", i));
-  const triggers = { ipv4: [1_763_881_972_000, 1_763_881_972_001], ipv6: [1_763_881_972_002] };
+  const triggers = { ipv4: Array.from({ length: 13 }, (_, i) => 1_763_881_972_000 + i), ipv6: [1_763_881_972_002] };
   const removed = Array.from({ length: 100 }, (_, i) => madeName(`n${i}`).id);
 
   test("is cut into parts below the limit that together are all of it", () => {
