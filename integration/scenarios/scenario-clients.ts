@@ -42,9 +42,7 @@ export class ScenarioClients {
 
   async connect(node: number, place: Place, connection: Connection, step: string): Promise<void> {
     const clients = await this.#clientsOf(node, place);
-    const seen = new Set<string>();
-    for (const client of clients)
-      for (const outcome of await outcomesOf(client, connection)) seen.add(readable(outcome));
+    const seen = new Set((await outcomesOf(clients, connection)).map(readable));
     const { transport, address, port, source, outcomes } = connection;
     const from = `${place} of node-${node}${source === undefined ? "" : ` bound to ${source}`}`;
     assert.deepEqual([...seen].toSorted(), outcomes, `${step}: ${transport} ${address} port ${port} from ${from}`);
@@ -99,19 +97,23 @@ export class ScenarioClients {
   }
 }
 
-async function outcomesOf(client: TrafficClient, connection: Connection): Promise<readonly string[]> {
+async function outcomesOf(clients: readonly TrafficClient[], connection: Connection): Promise<readonly string[]> {
   const { port, lastPort, outcomes } = connection;
   const target = targetOf(connection);
   if (outcomes[0] === "timeout") {
-    const attempts = Array.from({ length: silentAttempts }, () => client.probe(target, 1, silenceMs));
+    const attempts = clients.flatMap((client) =>
+      Array.from({ length: silentAttempts }, () => client.probe(target, 1, silenceMs)),
+    );
     return (await Promise.all(attempts)).flat();
   }
-  if (lastPort === port) {
-    const attempts = Math.ceil((attemptsPerOutcome * outcomes.length) / processesPerPlace);
-    return client.probe(target, attempts, answerLimitMs);
+  const attempts = lastPort > port ? 1 : Math.ceil((attemptsPerOutcome * outcomes.length) / clients.length);
+  const seen: string[] = [];
+  // One process after the other: what the first one met has to hold for the second.
+  for (const client of clients) {
+    for (let at = port; at <= lastPort; at++)
+      seen.push(...(await client.probe({ ...target, port: at }, attempts, answerLimitMs)));
   }
-  const ports = Array.from({ length: lastPort - port + 1 }, (_, i) => port + i);
-  return (await Promise.all(ports.map((of) => client.probe({ ...target, port: of }, 1, answerLimitMs)))).flat();
+  return seen;
 }
 
 function targetOf({ transport, address, port, source }: SocketTarget): ClientTarget {
