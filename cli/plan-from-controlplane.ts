@@ -11,12 +11,18 @@ export async function planFromControlplane(values: PlanValues, signal: AbortSign
   using client = FleetClient.connect(values, signal);
   const { services, backends, names, nodeView, ...state } = await readState(client, values.node);
   const addresses = (state.addresses?.addresses ?? []).map(addressFromBytes);
-  const nodePortAddresses = state.addresses?.nodePortAddresses.map(addressFromBytes) ?? addresses;
+  const { nodePortAddresses, localAddresses, servesLocalClusterIps } = state.addresses ?? noAddresses;
   return {
     input: planInput(services, backends),
-    node: plannedNode(values, nodeView?.zone ?? "", addresses, { nodePortAddresses }),
+    node: plannedNode(values, nodeView?.zone ?? "", addresses, {
+      nodePortAddresses: nodePortAddresses.map(addressFromBytes),
+      localAddresses: new Set(localAddresses.map(addressFromBytes)),
+      localClusterIps: servesLocalClusterIps ? "serve" : "pass",
+    }),
     serviceCidrs: (nodeView?.serviceCidrs ?? []).map(({ address, length }) => prefixFromBytes(address, length)),
     names,
     refusals: [],
   };
 }
+
+const noAddresses = { nodePortAddresses: [], localAddresses: [], servesLocalClusterIps: false };

@@ -27,7 +27,8 @@ export function plannedNode(
   const { nodeportAddresses, localClusterIps } = values;
   const chosen =
     nodeportAddresses.length > 0 ? { nodePortAddresses: nodePortAddresses(addresses, nodeportAddresses) } : {};
-  return planNode(values.node, zone, addresses, { ...reported, ...chosen, localClusterIps });
+  const served = localClusterIps === undefined ? {} : { localClusterIps };
+  return planNode(values.node, zone, addresses, { ...reported, ...chosen, ...served });
 }
 
 /** What no dataplane of ours can serve is planned all the same (S33): only conflicts are refusals. */

@@ -140,6 +140,50 @@ describe("weft plan --controlplane", () => {
     assert.equal(remote.stdout, linesOf("10.9.0.1", "10.0.0.2:8080"));
   });
 
+  it("plans what the agent reported of NodePorts and local addresses, unless flags say otherwise", async () => {
+    const dir = await folder("reported", { "all.yaml": good });
+    const compiler = new Compiler();
+    compiler.apply((await readManifests(dir)).records.map((record) => ({ op: "put", record })));
+    const resources = compiler.take().puts.map(({ bytes }) => Uint8Array.from(bytes));
+    const bytesOf = (text: string): Uint8Array<ArrayBuffer> =>
+      Uint8Array.from(addressBytes(parseAddress(text) ?? assert.fail()));
+    using fleet = await scriptedFleet({
+      *getState() {
+        yield {
+          addresses: {
+            addresses: ["10.9.0.1", "10.9.0.2"].map(bytesOf),
+            nodePortAddresses: ["10.9.0.2"].map(bytesOf),
+            localAddresses: ["172.30.0.41"].map(bytesOf),
+          },
+        };
+        for (const [part, bytes] of resources.entries())
+          yield { delta: { to: 1n, part, parts: resources.length, resources: [bytes] } };
+      },
+    });
+    const planned = async (...flags: readonly string[]): Promise<readonly string[]> => {
+      const source = ["--controlplane", `127.0.0.1:${fleet.port}`, "--insecure", "--node", "n1"];
+      const { code, stdout } = await runWeft("plan", ...source, ...flags);
+      assert.equal(code, 0);
+      return stdout
+        .trim()
+        .split("\n")
+        .map((text) => {
+          const { address, kind, scope } = JSON.parse(text) as Readonly<Record<string, unknown>>;
+          return `${String(address)} ${String(kind)} ${String(scope)}`;
+        });
+    };
+    const external = "172.30.0.41 ClusterIP external";
+    const internal = "172.30.0.41 ClusterIP internal";
+    const nodePort = (address: string): string[] => [`${address} NodePort external`, `${address} NodePort internal`];
+    assert.deepEqual(await planned(), [...nodePort("10.9.0.2"), external]);
+    assert.deepEqual(await planned("--local-cluster-ips", "serve"), [...nodePort("10.9.0.2"), external, internal]);
+    assert.deepEqual(await planned("--nodeport-addresses", "primary,loopback"), [
+      ...nodePort("10.9.0.1"),
+      "127.0.0.1 NodePort internal",
+      external,
+    ]);
+  });
+
   it("exits with 1 and names a node that the control plane does not know", async () => {
     using fleet = await scriptedFleet({
       getState() {

@@ -7,6 +7,7 @@ import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseDialAddress, parseListenAddress, printHostPort } from "@weft/proto/program/socket-address.ts";
 import { checkClientTls, clientTlsAlternative, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { planFlags } from "./plan/plan-flags.ts";
 import { defaultSyncLimits } from "./sync/sync-state.ts";
 
 export const defaultBpffs = "/sys/fs/bpf/weft";
@@ -53,6 +54,7 @@ const run = defineCommand({
       help: "Addresses of the node, the primary one of each family first. Default: those of the interfaces.",
       parse: parseNodeAddress,
     }),
+    ...planFlags,
     http: single({
       value: "HOST:PORT",
       help: "Listen for /livez, /readyz, /metrics and /v1/dump.",

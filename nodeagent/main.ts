@@ -71,6 +71,7 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
     dataplaneKind: values.dataplane,
     openStream,
     addresses: values.nodeAddresses.length === 0 ? undefined : values.nodeAddresses,
+    addressingFlags: values,
     limits: { ...defaultSyncLimits, massRemovalPercent: values.massRemovalThreshold },
     log,
     metrics,

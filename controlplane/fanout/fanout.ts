@@ -249,6 +249,8 @@ export class Fanout {
         versions: introduction.versions,
         addresses: introduction.addresses,
         nodePortAddresses: introduction.nodePortAddresses,
+        localAddresses: introduction.localAddresses,
+        servesLocalClusterIps: introduction.servesLocalClusterIps,
         applied: cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero,
       },
       this.#nowUs(),

@@ -20,6 +20,10 @@ export interface Introduction {
   readonly addresses: readonly Address[];
   /** Where NodePorts are served. */
   readonly nodePortAddresses: readonly Address[];
+  /** Those of its devices. */
+  readonly localAddresses: readonly Address[];
+  /** No ClusterIP is passed. */
+  readonly servesLocalClusterIps: boolean;
   readonly versions: Versions | undefined;
 }
 
@@ -61,14 +65,14 @@ export function readHello(hello: Hello, limits: StreamLimits, version: string): 
 export function readAddresses(
   of: NodeAddresses | undefined,
   limits: StreamLimits,
-): Pick<Introduction, "addresses" | "nodePortAddresses"> | undefined {
-  const lists = [of?.addresses ?? [], of?.nodePortAddresses ?? []];
+): Pick<Introduction, "addresses" | "nodePortAddresses" | "localAddresses" | "servesLocalClusterIps"> | undefined {
+  const lists = [of?.addresses ?? [], of?.nodePortAddresses ?? [], of?.localAddresses ?? []];
   const isGood = lists.every(
     (list) => list.length <= limits.addressesMax && list.every((bytes) => bytes.length === 4 || bytes.length === 16),
   );
   if (!isGood) return undefined;
-  const [addresses, nodePortAddresses] = lists.map((list) => list.map(addressFromBytes));
-  return { addresses: addresses ?? [], nodePortAddresses: nodePortAddresses ?? [] };
+  const [addresses = [], nodePortAddresses = [], localAddresses = []] = lists.map((list) => list.map(addressFromBytes));
+  return { addresses, nodePortAddresses, localAddresses, servesLocalClusterIps: of?.servesLocalClusterIps ?? false };
 }
 
 function readCursor(hello: Hello): Cursor | undefined | "bad" {

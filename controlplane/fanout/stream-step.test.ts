@@ -83,6 +83,8 @@ const introduction = {
   digest: 1n,
   addresses: [],
   nodePortAddresses: [],
+  localAddresses: [],
+  servesLocalClusterIps: false,
   versions: undefined,
 };
 const events = {

@@ -39,6 +39,8 @@ export class FleetNode {
   /** Undefined: never reported. */
   addresses: readonly Address[] | undefined;
   nodePortAddresses: readonly Address[] = [];
+  localAddresses: readonly Address[] = [];
+  servesLocalClusterIps = false;
   roundTripUs: number | undefined;
   digest = 0n;
   /** Unix milliseconds of the last message; 0: never. */
@@ -71,6 +73,8 @@ export class FleetNode {
     this.versions = connection.versions;
     this.addresses = connection.addresses;
     this.nodePortAddresses = connection.nodePortAddresses;
+    this.localAddresses = connection.localAddresses;
+    this.servesLocalClusterIps = connection.servesLocalClusterIps;
     this.roundTripUs = undefined;
     this.seenMs = nowMs;
   }
@@ -141,6 +145,8 @@ export class FleetNode {
   #reported(addresses: NodeAddresses): void {
     this.addresses = addresses.addresses.map(addressFromBytes);
     this.nodePortAddresses = addresses.nodePortAddresses.map(addressFromBytes);
+    this.localAddresses = addresses.localAddresses.map(addressFromBytes);
+    this.servesLocalClusterIps = addresses.servesLocalClusterIps;
   }
 }
 

@@ -17,6 +17,8 @@ export interface NodeConnection {
   readonly addresses: readonly Address[];
   /** The ones on which NodePorts are served. */
   readonly nodePortAddresses: readonly Address[];
+  readonly localAddresses: readonly Address[];
+  readonly servesLocalClusterIps: boolean;
   /** What it holds of the current epoch; 0: nothing. */
   readonly applied: Revision;
 }

@@ -65,7 +65,13 @@ class Running implements AsyncDisposable {
 
   connect(node: string): void {
     const connection = { node, instance: 1n, peer: "10.9.9.9:1", versions: undefined, applied: 0 as Revision };
-    this.fleet.connected({ ...connection, addresses: [address("192.168.0.7")], nodePortAddresses: [] }, nowUs());
+    const reported = {
+      addresses: [address("192.168.0.7")],
+      nodePortAddresses: [],
+      localAddresses: [address("172.30.0.10")],
+      servesLocalClusterIps: true,
+    };
+    this.fleet.connected({ ...connection, ...reported }, nowUs());
   }
 
   ack(node: string, spec: AckSpec): void {
@@ -205,4 +211,9 @@ test("a state is not given before the source is synced, nor for an unknown node"
     messages[0]?.addresses?.addresses.map((bytes) => [...bytes]),
     [[192, 168, 0, 7]],
   );
+  assert.deepEqual(
+    messages[0]?.addresses?.localAddresses.map((bytes) => [...bytes]),
+    [[172, 30, 0, 10]],
+  );
+  assert.equal(messages[0]?.addresses?.servesLocalClusterIps, true);
 });

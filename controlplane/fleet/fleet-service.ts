@@ -219,7 +219,12 @@ class FleetShell {
     const reported = node?.addresses ?? [];
     const addresses = reported.length > 0 ? reported : (known ?? []);
     const nodePortAddresses = reported.length > 0 ? (node?.nodePortAddresses ?? []) : addresses;
-    return { addresses: addresses.map(addressBytes), nodePortAddresses: nodePortAddresses.map(addressBytes) };
+    return {
+      addresses: addresses.map(addressBytes),
+      nodePortAddresses: nodePortAddresses.map(addressBytes),
+      localAddresses: (node?.localAddresses ?? []).map(addressBytes),
+      servesLocalClusterIps: node?.servesLocalClusterIps ?? false,
+    };
   }
 
   #refusal(call: Caller): string | undefined {
@@ -257,6 +262,8 @@ class FleetShell {
 interface NodeAddressesOf {
   readonly addresses: Uint8Array[];
   readonly nodePortAddresses: Uint8Array[];
+  readonly localAddresses: Uint8Array[];
+  readonly servesLocalClusterIps: boolean;
 }
 
 const outcomes = {

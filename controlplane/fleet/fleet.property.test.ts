@@ -284,6 +284,8 @@ function play(steps: readonly Step[], quorum: Quorum, hasNodes: boolean): void {
             versions: undefined,
             addresses: [],
             nodePortAddresses: [],
+            localAddresses: [],
+            servesLocalClusterIps: false,
             applied: applied as Revision,
           },
           nowMs * 1_000,

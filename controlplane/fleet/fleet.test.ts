@@ -37,6 +37,8 @@ class Story {
       versions: undefined,
       addresses: [],
       nodePortAddresses: [],
+      localAddresses: [],
+      servesLocalClusterIps: false,
     };
     this.fleet.connected({ ...connection, applied: at(applied) }, this.nowMs * 1_000);
     return this;

@@ -13,9 +13,8 @@ export const planFlags = {
   }),
   localClusterIps: choice({
     choices: ["pass", "serve"],
-    default: "pass",
     help:
       "What becomes of connections from this node to a ClusterIP that one of its devices has, or whose Service has the " +
-      "annotation weft.dev/node-local: pass. pass: they go there as they are.",
+      "annotation weft.dev/node-local: pass. pass: they go there as they are. Default: pass.",
   }),
 } as const;

@@ -9,6 +9,12 @@ import type { Metrics } from "@weft/proto/program/metrics.ts";
 import { version } from "@weft/proto/program/version.ts";
 import type { Dataplane } from "../dataplane/dataplane.ts";
 import type { Frontend } from "../plan/frontend.ts";
+import {
+  isSameAddressing,
+  nodeAddressing,
+  type AddressingFlags,
+  type NodeAddressing,
+} from "../plan/node-addressing.ts";
 import { StateFile } from "../sync/state-file.ts";
 import type { StateFileOptions } from "../sync/state-file.ts";
 import { openStateFolder } from "../sync/state-folder.ts";
@@ -18,6 +24,7 @@ import type { SyncLimits, SyncState } from "../sync/sync-state.ts";
 import { AgentMetrics, observeAgent } from "./agent-metrics.ts";
 import type { OpenStream } from "./discovery-stream.ts";
 import type { NodeFailure } from "./failures.ts";
+import { localAddresses } from "./local-addresses.ts";
 import { interfaceAddresses } from "./node-addresses.ts";
 import { NodeHealth } from "./node-health.ts";
 import { Rounds } from "./rounds.ts";
@@ -33,6 +40,12 @@ export interface AgentOptions {
   readonly openStream: OpenStream;
   /** Undefined: those of the interfaces, looked at again every 10 s. */
   readonly addresses: readonly Address[] | undefined;
+  /** Default: as without these flags. */
+  readonly addressingFlags?: AddressingFlags;
+  /** What devices have, looked at again every 10 s. Default: the devices of this network namespace. */
+  readonly readLocalAddresses?: () => ReadonlySet<Address>;
+  /** How often addresses are looked at. Default: 10 s. */
+  readonly addressPollMs?: number;
   readonly limits: SyncLimits;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -77,7 +90,7 @@ export class Agent {
     const initial = initialState(saved?.cursor, live, performance.now());
     sayAdopted(log, saved?.cursor, live, initial);
     const metrics = new AgentMetrics(options.metrics);
-    const addresses = options.addresses ?? interfaceAddresses();
+    const addressing = readAddressing(options);
     const rounds = new Rounds({
       node,
       store,
@@ -85,7 +98,7 @@ export class Agent {
       file,
       log,
       metrics,
-      addresses,
+      addressing,
       view: saved?.view,
       onRound: (report) => health.roundDone(report),
       onChange: () => loop.changed(),
@@ -110,7 +123,7 @@ export class Agent {
       log,
       limits: options.limits,
       initial,
-      addresses,
+      addressing,
       healthFailures: () => health.failures,
     });
     if (saved?.cursor !== undefined && initial.standing.floor === undefined) {
@@ -194,22 +207,39 @@ export class Agent {
     await this.#loop.run(signal);
   }
 
+  // Where kube-proxy listens too: on all addresses unless NodePorts are narrowed.
+  #listenForHealth({ nodePortAddresses }: NodeAddressing): void {
+    const isNarrowed = (this.#options.addressingFlags?.nodeportAddresses ?? []).length > 0;
+    this.health.listenOn(isNarrowed ? nodePortAddresses : "all");
+  }
+
   async #watchAddresses(signal: AbortSignal): Promise<void> {
-    if (this.#options.addresses !== undefined) return;
-    let before = interfaceAddresses();
+    let before = readAddressing(this.#options);
+    this.#listenForHealth(before);
     try {
-      for await (const _ of every(addressPollMs, undefined, { signal, ref: false })) {
-        const now = interfaceAddresses();
-        if (now.join() === before.join()) continue;
+      for await (const _ of every(this.#options.addressPollMs ?? addressPollMs, undefined, { signal, ref: false })) {
+        const now = readAddressing(this.#options);
+        if (isSameAddressing(now, before)) continue;
         before = now;
-        this.#options.log.info("addresses of the node changed", { addresses: now.join() });
-        this.#rounds.addressesChanged(now);
-        this.#loop.addressesChanged(now);
+        this.#options.log.info("addresses of the node changed", {
+          addresses: now.addresses.join(),
+          local: now.localAddresses.size,
+        });
+        this.#listenForHealth(now);
+        this.#rounds.addressingChanged(now);
+        this.#loop.addressingChanged(now);
       }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
+}
+
+const noFlags: AddressingFlags = { nodeportAddresses: [], localClusterIps: undefined };
+
+function readAddressing(options: AgentOptions): NodeAddressing {
+  const { addresses, addressingFlags = noFlags, readLocalAddresses = localAddresses } = options;
+  return nodeAddressing(addresses ?? interfaceAddresses(), readLocalAddresses(), addressingFlags);
 }
 
 function sayAdopted(log: Log, saved: Cursor | undefined, live: Cursor | undefined, initial: SyncState): void {

@@ -1,7 +1,6 @@
 /** Messages that an agent sends, from the agent's own values. Pure. */
 import { create } from "@bufbuild/protobuf";
-import { addressBytes } from "@weft/proto/address.ts";
-import type { Address } from "@weft/proto/address.ts";
+import { addressBytes, compareText } from "@weft/proto/address.ts";
 import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import {
   AckSchema,
@@ -12,6 +11,7 @@ import {
   SyncRequestSchema,
 } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Counts, NodeAddresses, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { NodeAddressing } from "../plan/node-addressing.ts";
 import type { Store, StoreCounts } from "../sync/store.ts";
 import { protocolNumber } from "../sync/sync-step.ts";
 import { wireCategory } from "./failures.ts";
@@ -24,18 +24,18 @@ export interface HelloFacts {
   readonly cursor: Cursor | undefined;
   readonly digest: bigint;
   readonly counts: StoreCounts;
-  readonly addresses: readonly Address[];
+  readonly addressing: NodeAddressing;
   readonly versions: { readonly agent: string; readonly kernel: string; readonly dataplane: string };
 }
 
 export function helloMessage(facts: HelloFacts): SyncRequest {
-  const { node, instance, cursor, digest, counts, addresses, versions } = facts;
+  const { node, instance, cursor, digest, counts, addressing, versions } = facts;
   const hello = create(HelloSchema, {
     node,
     instance,
     digest,
     counts: wireCounts(counts),
-    addresses: wireAddresses(addresses),
+    addresses: wireAddresses(addressing),
     versions,
     protocol: protocolNumber,
   });
@@ -68,7 +68,7 @@ export interface AckFacts {
   /** 0n: none. */
   readonly heartbeat: bigint;
   /** Undefined: as last told. */
-  readonly addresses: readonly Address[] | undefined;
+  readonly addressing: NodeAddressing | undefined;
   readonly counts: StoreCounts;
 }
 
@@ -94,7 +94,7 @@ export function ackMessage(facts: AckFacts, failuresMax: number): SyncRequest {
     heartbeat: facts.heartbeat,
     counts: wireCounts(facts.counts),
   });
-  if (facts.addresses !== undefined) ack.addresses = wireAddresses(facts.addresses);
+  if (facts.addressing !== undefined) ack.addresses = wireAddresses(facts.addressing);
   return create(SyncRequestSchema, { message: { case: "ack", value: ack } });
 }
 
@@ -127,9 +127,16 @@ function wireCounts(counts: StoreCounts): Counts {
   return create(CountsSchema, { services: counts.services, backends: counts.backends });
 }
 
-function wireAddresses(addresses: readonly Address[]): NodeAddresses {
-  const bytes = addresses.map(addressBytes);
-  return create(NodeAddressesSchema, { addresses: bytes, nodePortAddresses: bytes });
+/** A control plane refuses more; they only tell others what this node knows. */
+const localAddressesMax = 256;
+
+function wireAddresses(of: NodeAddressing): NodeAddresses {
+  return create(NodeAddressesSchema, {
+    addresses: of.addresses.map(addressBytes),
+    nodePortAddresses: of.nodePortAddresses.map(addressBytes),
+    localAddresses: [...of.localAddresses].toSorted(compareText).slice(0, localAddressesMax).map(addressBytes),
+    servesLocalClusterIps: of.localClusterIps === "serve",
+  });
 }
 
 function clampU32(us: number): number {

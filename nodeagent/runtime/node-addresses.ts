@@ -2,13 +2,15 @@
 import { networkInterfaces } from "node:os";
 import { familyOf, parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
+import { ipvsDevice } from "./local-addresses.ts";
 
 type Interfaces = ReturnType<typeof networkInterfaces>;
 
-/** In the order of the interfaces, IPv4 first, without loopback and link-local ones, without repeats. */
+/** In the order of the interfaces, IPv4 first, without loopback and link-local ones and those of kube-ipvs0, without repeats. */
 export function interfaceAddresses(interfaces: Interfaces = networkInterfaces()): readonly Address[] {
   const found: Address[] = [];
-  for (const entry of Object.values(interfaces).flatMap((entries) => entries ?? [])) {
+  const devices = Object.entries(interfaces).filter(([device]) => device !== ipvsDevice);
+  for (const entry of devices.flatMap(([, entries]) => entries ?? [])) {
     const address = entry.internal ? undefined : parseAddress(entry.address);
     if (address !== undefined && !isLinkLocal(address) && !found.includes(address)) found.push(address);
   }

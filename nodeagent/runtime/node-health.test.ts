@@ -104,7 +104,7 @@ describe("what waits for a round", () => {
       file,
       log: silentLog,
       metrics: new AgentMetrics(new Metrics()),
-      addresses: [],
+      addressing: { addresses: [], nodePortAddresses: [], localAddresses: new Set(), localClusterIps: "pass" },
       view: undefined,
       onRound: () => undefined,
       onChange: () => undefined,

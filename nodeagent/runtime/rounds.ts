@@ -4,7 +4,7 @@
  * all is tried again with everything.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import type { Address, Prefix } from "@weft/proto/address.ts";
+import type { Prefix } from "@weft/proto/address.ts";
 import { prefixFromBytes } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import { printCursor } from "@weft/proto/cursor.ts";
@@ -15,6 +15,7 @@ import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
 import type { RoundReport, Waiting } from "../health/kube-proxy-metrics.ts";
+import type { NodeAddressing } from "../plan/node-addressing.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
@@ -47,7 +48,7 @@ export interface RoundsOptions {
   readonly file: StateFile;
   readonly log: Log;
   readonly metrics: AgentMetrics;
-  readonly addresses: readonly Address[];
+  readonly addressing: NodeAddressing;
   /** From the state on disk. */
   readonly view: NodeView | undefined;
   /** A round is active. */
@@ -59,7 +60,7 @@ export interface RoundsOptions {
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #planner: NodePlanner;
-  #addresses: readonly Address[];
+  #addressing: NodeAddressing;
   #view: NodeView | undefined;
   #pending = emptyPending();
   // Of the round that is running.
@@ -83,7 +84,7 @@ export class Rounds {
 
   constructor(options: RoundsOptions) {
     this.#options = options;
-    this.#addresses = options.addresses;
+    this.#addressing = options.addressing;
     this.#view = options.view;
     this.#planner = new NodePlanner(options.store, this.#planNode());
   }
@@ -162,8 +163,8 @@ export class Rounds {
     this.#queued();
   }
 
-  addressesChanged(addresses: readonly Address[]): void {
-    this.#addresses = addresses;
+  addressingChanged(addressing: NodeAddressing): void {
+    this.#addressing = addressing;
     this.#pending.isNodeChanged = true;
     this.#queued();
   }
@@ -358,7 +359,7 @@ export class Rounds {
   }
 
   #planNode(): ReturnType<typeof planNode> {
-    return planNode(this.#options.node, this.#view?.zone ?? "", this.#addresses);
+    return planNode(this.#options.node, this.#view?.zone ?? "", this.#addressing.addresses, this.#addressing);
   }
 }
 

@@ -3,7 +3,6 @@
  * stream and the timer are here; every decision is in sync/sync-step.ts.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { Address } from "@weft/proto/address.ts";
 import { isSameEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
@@ -15,6 +14,7 @@ import type {
   SyncResponse,
 } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
+import type { NodeAddressing } from "../plan/node-addressing.ts";
 import {
   failuresMaxOf,
   deltaEvent,
@@ -59,7 +59,7 @@ export interface SyncLoopOptions {
   readonly log: Log;
   readonly limits: SyncLimits;
   readonly initial: SyncState;
-  readonly addresses: readonly Address[];
+  readonly addressing: NodeAddressing;
   /** Notices of health check node ports. */
   readonly healthFailures: () => readonly NodeFailure[];
 }
@@ -78,15 +78,15 @@ export class SyncLoop {
   #failuresMax = 0;
   // Highest heartbeat that the next ack answers; undefined: no ack is due.
   #ackDue: bigint | undefined;
-  #addresses: readonly Address[];
-  #toldAddresses: readonly Address[] | undefined;
+  #addressing: NodeAddressing;
+  #toldAddressing: NodeAddressing | undefined;
   readonly #log: SyncLog;
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
     this.#log = new SyncLog(options.log, options.metrics);
     this.#state = options.initial;
-    this.#addresses = options.addresses;
+    this.#addressing = options.addressing;
   }
 
   get state(): SyncState {
@@ -110,8 +110,8 @@ export class SyncLoop {
     this.#dispatch({ kind: "changed" });
   }
 
-  addressesChanged(addresses: readonly Address[]): void {
-    this.#addresses = addresses;
+  addressingChanged(addressing: NodeAddressing): void {
+    this.#addressing = addressing;
     this.#dispatch({ kind: "changed" });
   }
 
@@ -181,7 +181,7 @@ export class SyncLoop {
 
   #connect(): void {
     this.#ackDue = undefined;
-    this.#toldAddresses = undefined;
+    this.#toldAddressing = undefined;
     // Callbacks come later than this function returns, and are void once another stream took its place.
     const stream: DiscoveryStream = this.#options.openStream({
       connected: () => {
@@ -208,7 +208,7 @@ export class SyncLoop {
     if (stream === undefined || this.#stream !== stream) return;
     const { cursor, floor } = this.#state.standing;
     const isLive = floor !== undefined || (cursor !== undefined && covers(rounds.active?.cursor, cursor));
-    this.#toldAddresses = this.#addresses;
+    this.#toldAddressing = this.#addressing;
     stream.send(
       helloMessage({
         node,
@@ -216,7 +216,7 @@ export class SyncLoop {
         cursor: isLive ? cursor : undefined,
         digest: store.digest,
         counts: store.counts,
-        addresses: this.#addresses,
+        addressing: this.#addressing,
         versions,
       }),
     );
@@ -325,8 +325,8 @@ export class SyncLoop {
     if (this.#ackDue === undefined || stream?.isWritable !== true) return;
     if (state.kind !== "following" && state.kind !== "holding") return;
     const active = this.#activeIn(state.session, state.standing);
-    const addresses = this.#toldAddresses === this.#addresses ? undefined : this.#addresses;
-    this.#toldAddresses = this.#addresses;
+    const addressing = this.#toldAddressing === this.#addressing ? undefined : this.#addressing;
+    this.#toldAddressing = this.#addressing;
     const message = ackMessage(
       {
         ...active,
@@ -334,7 +334,7 @@ export class SyncLoop {
         durations: rounds.active?.durations ?? { receivedToActiveUs: 0, planUs: 0, stageUs: 0, persistUs: 0 },
         failures: this.failures,
         heartbeat: this.#ackDue,
-        addresses,
+        addressing,
         counts: store.counts,
       },
       this.#failuresMax,
