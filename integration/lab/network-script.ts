@@ -9,7 +9,14 @@
  * ```
  */
 import type { AddressPair } from "./address-plan.ts";
-import { controlAddresses, gatewayAddresses, labPrefixes, nodeAddresses, podPrefixes } from "./address-plan.ts";
+import {
+  controlAddresses,
+  gatewayAddresses,
+  labPrefixes,
+  nodeAddresses,
+  podPrefixes,
+  serviceCidrs,
+} from "./address-plan.ts";
 import { namespaceName, namespacePath } from "./lab-paths.ts";
 
 export interface PodPlace {
@@ -90,7 +97,10 @@ export function podsScript(lab: string, pods: readonly PodPlace[]): string {
         ...addressLines("eth0", pod.addresses, 24, 64),
         // No default route: what the socket hooks leave alone is refused at once, by the pod's own kernel. A router would say so
         // too, but not each time (error_cost in ip-sysctl), and silence is to mean that a packet was dropped.
-        ...labPrefixes.map((prefix) => `route add ${prefix} via ${prefix.includes(":") ? gateway.v6 : gateway.v4}`),
+        // Service addresses have one, which leads to the node: some of them are on a device there (NodeLocal DNSCache).
+        ...[...labPrefixes, ...serviceCidrs].map(
+          (prefix) => `route add ${prefix} via ${prefix.includes(":") ? gateway.v6 : gateway.v4}`,
+        ),
       ]);
     }),
   ].join("\n");

@@ -27,7 +27,7 @@ const hostPods = [
   { name: "h1", node: 1 },
   { name: "h2", node: 2 },
 ] as const;
-const serviceNetworkDevice = "assigned";
+const assignedDevice = "assigned";
 
 /** A service that changes with every step, after everything else: when it is live, so is the step. */
 const marker = "weft-scenarios/marker";
@@ -193,11 +193,13 @@ export class ScenarioCluster implements AsyncDisposable {
   // A down device, as NodeLocal DNSCache has it: the kernel takes its addresses as its own all the same.
   #assign(node: string, addresses: readonly string[]): void {
     const { number } = this.#node(node);
-    if (this.#assigned.has(node)) this.#lab.configureNode(number, [`link del ${serviceNetworkDevice}`]);
+    if (this.#assigned.has(node)) this.#lab.configureNode(number, [`link del ${assignedDevice}`]);
     this.#assigned.delete(node);
     if (addresses.length === 0) return;
-    const lines = addresses.map((address) => `addr add ${address} dev ${serviceNetworkDevice}`);
-    this.#lab.configureNode(number, [`link add ${serviceNetworkDevice} type bridge`, ...lines]);
+    const lines = addresses.map(
+      (address) => `addr add ${address} dev ${assignedDevice}${address.includes(":") ? " nodad" : ""}`,
+    );
+    this.#lab.configureNode(number, [`link add ${assignedDevice} type bridge`, ...lines]);
     this.#assigned.add(node);
   }
 
