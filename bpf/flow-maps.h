@@ -41,6 +41,15 @@ struct {
   __type(value, struct connection);
 } connections SEC(".maps");
 
+/* hash of a frontend and a backend -> how many UDP sockets are connected so */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, WEFT_UDP_PEERS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct udp_peer);
+} udp_peers SEC(".maps");
+
 /* unconnected UDP socket that sends to a frontend with source ranges */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);

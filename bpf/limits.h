@@ -28,6 +28,8 @@
 
 #define WEFT_AFFINITY_FLOWS_MAX 65536 /* clients of service ports with session affinity, 96 bytes each */
 
+#define WEFT_UDP_PEERS 65536 /* counts of connected UDP sockets, by a hash of frontend and backend */
+
 #define WEFT_PORTS 65536      /* of one protocol */
 #define WEFT_REFUSED_BINDS 64 /* ring of the last binds that were refused */
 

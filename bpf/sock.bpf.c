@@ -12,6 +12,7 @@
 #include "hooks/post_bind.h"
 #include "hooks/recvmsg.h"
 #include "hooks/sendmsg.h"
+#include "hooks/sock_release.h"
 
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *call) {
@@ -114,6 +115,11 @@ int post_bind6(struct bpf_sock *socket) {
       .part = {socket->src_ip6[0], socket->src_ip6[1], socket->src_ip6[2], socket->src_ip6[3]}};
 
   return guard_bind(socket, is_any_address(&address) ? NULL : &address);
+}
+
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *socket) {
+  return release(socket);
 }
 
 SEC("cgroup_skb/egress")

@@ -193,8 +193,16 @@ struct connection {
   __be16 frontend_port;
   __be16 backend_port;
   __u8 is_unjudged; /* the frontend has source ranges, and the source is not known yet; written in place */
-  __u8 reserved[3];
+  __u8 is_counted;  /* in udp_peers */
+  __u16 reserved;
+  __u64 word; /* it was chosen under; written in place */
 };
-_Static_assert(sizeof(struct connection) == 40, "connection");
+_Static_assert(sizeof(struct connection) == 48, "connection");
+
+struct udp_peer {
+  __u32 sockets; /* connected through a frontend to a backend of this slot */
+  __u32 is_left; /* written by the agent: such a frontend lost such a backend */
+};
+_Static_assert(sizeof(struct udp_peer) == 8, "udp_peer");
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef WEFT_HOOKS_CONNECT_H
 #define WEFT_HOOKS_CONNECT_H
 
+#include "../peer.h"
 #include "../socket.h"
 
 static __always_inline bool redirect_probe(struct target *target) {
@@ -15,23 +16,28 @@ static __always_inline bool redirect_probe(struct target *target) {
   return true;
 }
 
-/* Deleted and made with its value, never changed in place: getpeername() may run meanwhile. */
+/* A socket may connect again, to something that is no service. */
+static __always_inline void forget_connection(struct bpf_sock_addr *call) {
+  if (!call->sk) return;
+  if (call->protocol == IPPROTO_UDP) uncount_connection(bpf_sk_storage_get(&connections, call->sk, NULL, 0));
+  bpf_sk_storage_delete(&connections, call->sk);
+}
+
+/* Deleted and made with its value, its addresses never changed in place: getpeername() may run meanwhile. */
 static __always_inline void remember_connection(struct bpf_sock_addr *call, const struct target *frontend,
-                                                const struct target *backend, bool is_unjudged) {
+                                                const struct target *backend, __u64 word, bool is_unjudged) {
   struct connection connection = {.frontend = frontend->address,
                                   .backend = backend->address,
                                   .frontend_port = frontend->port,
                                   .backend_port = backend->port,
-                                  .is_unjudged = is_unjudged};
+                                  .is_unjudged = is_unjudged,
+                                  .is_counted = call->protocol == IPPROTO_UDP,
+                                  .word = word};
 
   if (!call->sk) return;
-  bpf_sk_storage_delete(&connections, call->sk);
-  bpf_sk_storage_get(&connections, call->sk, &connection, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
-/* A socket may connect again, to something that is no service. */
-static __always_inline void forget_connection(struct bpf_sock_addr *call) {
-  if (call->sk) bpf_sk_storage_delete(&connections, call->sk);
+  forget_connection(call);
+  if (!bpf_sk_storage_get(&connections, call->sk, &connection, BPF_SK_STORAGE_GET_F_CREATE)) return;
+  if (connection.is_counted) count_peer(&connection, 1);
 }
 
 static __always_inline void forget_senders(struct bpf_sock_addr *call, const struct target *peer) {
@@ -57,7 +63,7 @@ static __always_inline int connect(struct bpf_sock_addr *call, struct target *ta
   verdict = verdict_of(&found.descriptor);
   if (verdict) return verdict;
   if (!choose_target(call, &found, target)) return -ECONNREFUSED;
-  remember_connection(call, &frontend, target, judged == SOURCE_UNKNOWN);
+  remember_connection(call, &frontend, target, found.word, judged == SOURCE_UNKNOWN);
   forget_senders(call, target);
   return 0;
 }

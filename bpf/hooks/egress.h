@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Packets of sockets that went through a frontend: what only the packet tells, its source. Attached only while a frontend has
- * source ranges. A dropped SYN makes connect() time out, a dropped datagram makes send() fail with EPERM.
+ * Packets of sockets that went through a frontend: their source, which only they tell, and whether a connected UDP socket's
+ * backend left. Attached only while there is something of that to check. A dropped SYN makes connect() time out, a dropped
+ * datagram makes send() fail with EPERM.
  */
 #ifndef WEFT_HOOKS_EGRESS_H
 #define WEFT_HOOKS_EGRESS_H
@@ -55,14 +56,26 @@ static __always_inline bool is_source_allowed(const struct target *frontend, __u
   return judge_source(&found.descriptor, &packet->source) != SOURCE_BLOCKED;
 }
 
+/* A TCP connection outlives its backend's place in the set; a connected UDP socket cannot be sent elsewhere, so it ends. */
+static __always_inline bool is_backend_left(struct connection *connection, const struct found *found) {
+  if (!connection->is_counted || connection->word == found->word) return false;
+  if (found->descriptor.action != ACTION_FORWARD) return true;
+  if (!is_eligible(&found->descriptor, &connection->backend, connection->backend_port)) return true;
+  connection->word = found->word;
+  return false;
+}
+
 static __always_inline bool is_connection_allowed(struct connection *connection, __u8 protocol,
                                                   const struct packet *packet) {
   struct target frontend = {.address = connection->frontend, .port = connection->frontend_port};
+  struct found found = {};
 
-  if (!connection->is_unjudged) return true;
   if (connection->backend_port != packet->destination.port) return true;
   if (!is_same_address(&connection->backend, &packet->destination.address)) return true;
-  if (!is_source_allowed(&frontend, protocol, packet)) return false;
+  if (!find_now(&frontend, protocol, &found)) return false;
+  if (is_backend_left(connection, &found)) return false;
+  if (!connection->is_unjudged) return true;
+  if (judge_source(&found.descriptor, &packet->source) == SOURCE_BLOCKED) return false;
   /* Its source stays: once is enough. */
   connection->is_unjudged = 0;
   return true;
@@ -79,16 +92,17 @@ static __always_inline int egress(struct __sk_buff *skb) {
   struct bpf_sock *socket = skb->sk;
   struct connection *connection;
   struct packet packet = {};
-  bool is_guarded;
+  bool is_checked, is_guarded;
 
   if (!socket) return PASS;
   socket = bpf_sk_fullsock(socket);
   if (!socket) return PASS;
   connection = bpf_sk_storage_get(&connections, socket, NULL, 0);
+  is_checked = connection && (connection->is_unjudged || connection->is_counted);
   is_guarded = socket->protocol == IPPROTO_UDP && bpf_sk_storage_get(&guarded_senders, socket, NULL, 0);
-  if (!(connection && connection->is_unjudged) && !is_guarded) return PASS;
+  if (!is_checked && !is_guarded) return PASS;
   if (!read_packet(skb, socket->protocol, &packet)) return PASS;
-  if (connection && !is_connection_allowed(connection, socket->protocol, &packet)) return REFUSE;
+  if (is_checked && !is_connection_allowed(connection, socket->protocol, &packet)) return REFUSE;
   if (is_guarded && !is_datagram_allowed(skb, &packet)) return REFUSE;
   return PASS;
 }

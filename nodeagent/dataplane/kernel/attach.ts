@@ -27,6 +27,7 @@ const hooks: readonly Hook[] = [
   ["getpeername6", 30],
   ["sendmsg4", 14],
   ["sendmsg6", 15],
+  ["sock_release", 34],
   ["post_bind4", 12],
   ["post_bind6", 13],
   ["connect4", 10],

@@ -15,7 +15,8 @@ import { removeFolder, removeProbes } from "./cleanup-pinned.ts";
 import { readPinned, type PinnedState } from "./dump-pinned.ts";
 import { highestSequence, roundOfPinned } from "./earlier-maps.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
-import { refusedBindLayout, refusedBindsMax, settingsLayout } from "./layout.ts";
+import { refusedBindLayout, refusedBindsMax, settingsLayout, udpPeerLayout, udpPeersMax } from "./layout.ts";
+import { LeftPeers } from "./left-peers.ts";
 import { errnoName, mapMemory, netnsCookie, type LoadedObject } from "./libbpf.ts";
 import { loadPrograms } from "./load-programs.ts";
 import { MapReader } from "./map-reader.ts";
@@ -52,6 +53,7 @@ interface Opened {
   readonly writer: RevisionWriter;
   readonly applier: RoundApplier;
   readonly probePort: number;
+  readonly leftPeers: LeftPeers;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -101,7 +103,8 @@ export class KernelDataplane implements Dataplane {
       names: maps.arrays.names,
     });
     const timer = setInterval(() => this.#tick(refusedBinds), tickMs).unref();
-    this.#opened = { lock, cgroup, object, maps, writer, applier, probePort, timer };
+    const leftPeers = new LeftPeers(mapMemory(object.mapFd("udp_peers"), udpPeersMax * udpPeerLayout.size, true));
+    this.#opened = { lock, cgroup, object, maps, writer, applier, probePort, leftPeers, timer };
     let { cursor } = found;
     if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
       cursor = await this.#moveFrom(before);
@@ -159,22 +162,25 @@ export class KernelDataplane implements Dataplane {
     return this.#opened;
   }
 
-  // The check of packets is there before the first frontend that needs it.
+  // The check of packets is there before the first revision that needs it.
   #guarded(beforeActivate: () => void): () => void {
     return () => {
-      const { object, cgroup, writer } = this.#use();
-      if (writer.hasGuarded) setEgress(object, this.#bpffs, cgroup, true);
+      const { object, cgroup, writer, leftPeers } = this.#use();
+      const nowMs = performance.now();
+      leftPeers.moved(writer.stagedMoves(), nowMs);
+      if (writer.hasGuarded || leftPeers.review(nowMs)) setEgress(object, this.#bpffs, cgroup, true);
       beforeActivate();
     };
   }
 
   #tick(refusedBinds: RefusedBinds): void {
     this.#tellRefusedBinds(refusedBinds);
-    const { object, cgroup, writer } = this.#use();
+    const { object, cgroup, writer, leftPeers } = this.#use();
+    const isNeeded = leftPeers.review(performance.now()) || writer.hasGuarded;
     try {
-      setEgress(object, this.#bpffs, cgroup, writer.hasGuarded);
+      setEgress(object, this.#bpffs, cgroup, isNeeded);
     } catch (error) {
-      this.#log.warn("cannot detach the check of packets; packets take a little longer", { error: String(error) });
+      this.#log.warn(`cannot ${isNeeded ? "attach" : "detach"} the check of packets`, { error: String(error) });
     }
   }
 

@@ -13,6 +13,7 @@ import {
   refusedBindLayout,
   settingsLayout,
   stateLayout,
+  udpPeerLayout,
 } from "./layout.ts";
 import { btfStructs } from "./testing/btf.ts";
 
@@ -29,6 +30,7 @@ const layouts = {
   activation: activationLayout,
   settings: settingsLayout,
   node_port: nodePortLayout,
+  udp_peer: udpPeerLayout,
   refused_bind: refusedBindLayout,
 } as const;
 

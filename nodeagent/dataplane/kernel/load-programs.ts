@@ -24,7 +24,14 @@ const fixedMaps = [
   "refused_binds",
   "refused_binds_count",
 ] as const;
-export const flowMaps = ["udp_flows", "reverse_flows", "affinity_flows", "connections", "guarded_senders"] as const;
+const flowMaps = [
+  "udp_flows",
+  "reverse_flows",
+  "affinity_flows",
+  "connections",
+  "guarded_senders",
+  "udp_peers",
+] as const;
 
 /** @throws ProgramError with a remedy. */
 export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSizes, log: Log): LoadedObject {

@@ -4,14 +4,23 @@
  */
 import type { Address, Prefix } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
-import { frontendKey, type Frontend } from "../../plan/frontend.ts";
+import { frontendKey, type Frontend, type Target } from "../../plan/frontend.ts";
 import type { ServicePlan } from "../dataplane.ts";
 import { isEmptyPlan } from "../memory/admit.ts";
 import type { AdoptedMaps } from "./adopt.ts";
 import { DescriptorStore, type Descriptor } from "./descriptor-store.ts";
 import { addressElement, cidrElement, frontendElement, type ElementKey } from "./element-key.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
-import { activationLayout, activationsMax, dropDescriptor, passDescriptor, rejectDescriptor } from "./layout.ts";
+import {
+  activationLayout,
+  activationsMax,
+  dropDescriptor,
+  frontendKeyLayout,
+  passDescriptor,
+  protocolCodes,
+  rejectDescriptor,
+} from "./layout.ts";
+import type { TargetMove } from "./left-peers.ts";
 import { NodePorts } from "./node-ports.ts";
 import { StateStore, type Owners, type Retired, type State } from "./state-store.ts";
 import { StateTable, type StoreWord } from "./state-table.ts";
@@ -215,6 +224,16 @@ export class RevisionWriter {
     }
   }
 
+  /** What UDP frontends gain and lose with the activation. */
+  *stagedMoves(): Generator<TargetMove> {
+    for (const { element, before, after } of this.#states.changes("frontends")) {
+      if (element.bytes[frontendKeyLayout.protocol] !== protocolCodes.UDP) continue;
+      const from = before?.content.targets ?? [];
+      const to = after?.content.targets ?? [];
+      if (from !== to) yield { frontend: element.bytes, left: missingIn(to, from), came: missingIn(from, to) };
+    }
+  }
+
   /** The step: everything staged is what packets hit from this store on. */
   activate(cursor: Cursor): void {
     const sequence = this.#sequence + 1n;
@@ -303,4 +322,10 @@ export class RevisionWriter {
     this.#descriptors.write(index, content, { base: 0, name: 0, rangeSet: 0 }, 0);
     return { index, content, range: undefined, name: undefined, rangeSet: undefined, count: 1 };
   }
+}
+
+// Those of `targets` that `others` does not hold.
+function missingIn(others: readonly Target[], targets: readonly Target[]): readonly Target[] {
+  const held = new Set(others.map(({ address, port }) => `${address} ${port}`));
+  return targets.filter(({ address, port }) => !held.has(`${address} ${port}`));
 }

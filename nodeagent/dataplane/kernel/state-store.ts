@@ -122,6 +122,15 @@ export class StateStore {
     this.#table.stage(state.index, sequence, meaning?.index ?? absentDescriptor);
   }
 
+  /** What the activation will change. */
+  *changes(
+    map: ElementMap,
+  ): Generator<{ readonly element: ElementKey; readonly before: Meaning; readonly after: Meaning }> {
+    for (const { element, live, pending } of this.#staged) {
+      if (element.map === map && pending !== undefined) yield { element, before: live, after: pending.meaning };
+    }
+  }
+
   /** Everything staged is live. */
   settle(): void {
     for (const state of this.#staged) {

@@ -14,12 +14,13 @@ import type { PodCall, PodReply, PodTarget, Seen } from "./pod.ts";
 
 const waitMsMax = 2_000;
 const udpSockets = new Map<number, dgram.Socket>();
+const heldTcp = new Map<number, net.Socket>();
 const tcpServers: net.Server[] = [];
 
 const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call: Name }>) => Promise<Seen> } = {
   async listen({ address, port }: { address: string; port: number }) {
     const name = `${address}:${port}`;
-    const server = net.createServer((socket) => socket.on("error", () => undefined).end(name));
+    const server = net.createServer((socket) => answerAlways(socket, name));
     server.listen(port, address);
     await once(server, "listening");
     tcpServers.push(server);
@@ -28,6 +29,16 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
     udp.bind(port, address);
     await once(udp, "listening");
     return {};
+  },
+  async hold({ protocol, socket, address, port }) {
+    return { answer: await (protocol === "TCP" ? holdTcp : holdUdp)(socket, address, port) };
+  },
+  release({ socket }) {
+    heldTcp.get(socket)?.destroy();
+    udpSockets.get(socket)?.close();
+    heldTcp.delete(socket);
+    udpSockets.delete(socket);
+    return Promise.resolve({});
   },
   async bind({ protocol, address, port }) {
     if (protocol === "TCP") {
@@ -143,6 +154,35 @@ async function exchange(
     else socket.send("?", to.port, to.address, sent);
   });
   return (await answered) as [Buffer, AddressInfo];
+}
+
+// At once, and each time it is asked.
+function answerAlways(socket: net.Socket, name: string): void {
+  socket.on("error", () => undefined);
+  socket.on("data", () => socket.write(name));
+  socket.write(name);
+}
+
+async function holdTcp(id: number, address: string, port: number): Promise<string> {
+  let socket = heldTcp.get(id);
+  if (socket === undefined) {
+    socket = net.connect({ host: address, port, family: net.isIPv6(address) ? 6 : 4 });
+    heldTcp.set(id, socket);
+  } else socket.write("?");
+  const [answer] = (await once(socket, "data", { signal: AbortSignal.timeout(waitMsMax) })) as [Buffer];
+  return answer.toString();
+}
+
+async function holdUdp(id: number, address: string, port: number): Promise<string> {
+  let socket = udpSockets.get(id);
+  if (socket === undefined) {
+    socket = dgram.createSocket(net.isIPv6(address) ? "udp6" : "udp4");
+    udpSockets.set(id, socket);
+    socket.connect(port, address);
+    await once(socket, "connect");
+  }
+  const [answer] = await exchange(socket);
+  return answer.toString();
 }
 
 async function bindTo(socket: dgram.Socket, source: string | undefined): Promise<void> {

@@ -12,6 +12,15 @@ export type PodCall =
       readonly from?: string;
       readonly waitMs?: number;
     }
+  /** A connected socket that stays open under its number: each call sends and waits for an answer. */
+  | {
+      readonly call: "hold";
+      readonly protocol: "TCP" | "UDP";
+      readonly socket: number;
+      readonly address: string;
+      readonly port: number;
+    }
+  | { readonly call: "release"; readonly socket: number }
   /** bind(), and close at once. */
   | { readonly call: "bind"; readonly protocol: "TCP" | "UDP"; readonly address: string; readonly port: number }
   /** Sockets stay open under their number. */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* The end of a socket. */
+#ifndef WEFT_HOOKS_SOCK_RELEASE_H
+#define WEFT_HOOKS_SOCK_RELEASE_H
+
+#include "../peer.h"
+#include "../socket.h"
+
+static __always_inline int release(struct bpf_sock *socket) {
+  if (socket->protocol == IPPROTO_UDP) uncount_connection(bpf_sk_storage_get(&connections, socket, NULL, 0));
+  return PASS;
+}
+
+#endif
