@@ -15,6 +15,7 @@ const readable: readonly { name: string; text: string; isJson?: boolean; documen
   { name: "a comment before the first mark", text: "# x\n---\na: 1\n", documents: [{ a: 1 }] },
   { name: "empty ones between", text: "---\n---\na: 1\n---\n", documents: [null, { a: 1 }, null] },
   { name: "byte order mark", text: "\ufeffa: 1\n", documents: [{ a: 1 }] },
+  { name: "a lone CR, also at the end", text: "a: 1\rb: 2\r\n---\r", documents: [{ a: 1, b: 2 }, null] },
   { name: "CRLF", text: "a: 1\r\nb:\r\n- c\r\n---\r\nd: 2\r\n", documents: [{ a: 1, b: ["c"] }, { d: 2 }] },
   { name: "aliases", text: "a: &x {b: 1}\nc: *x\n", documents: [{ a: { b: 1 }, c: { b: 1 } }] },
   { name: "merge keys", text: "a: &x {b: 1}\nc:\n  <<: *x\n  d: 2\n", documents: [{ a: { b: 1 }, c: { b: 1, d: 2 } }] },

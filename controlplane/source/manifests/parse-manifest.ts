@@ -20,7 +20,7 @@ export function parseManifest(bytes: Uint8Array, isJson: boolean): ParsedManifes
   // eslint-disable-next-line no-control-regex -- these are what tells text from binary garbage
   const control = /[\0-\x08\x0b\x0c\x0e-\x1f]/.exec(text);
   if (control !== null) return unparsable(lineAt(text, control.index), "holds a control character; it must be text");
-  if (text.includes("\r")) text = text.replaceAll("\r\n", "\n");
+  if (text.includes("\r")) text = text.replaceAll(/\r\n?/g, "\n");
   if (isJson) return parseJson(text);
   if (countLines(text) > linesMax)
     return unparsable(undefined, `has more than ${linesMax} lines; split it, or write JSON`);
