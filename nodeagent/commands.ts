@@ -28,7 +28,7 @@ const run = defineCommand({
   summary: "Serves the node's services, and follows a control plane.",
   details: [
     "Prints one line on stdout once the node serves: ready node=NAME [http=HOST:PORT] [healthz=HOST:PORT] [metrics=HOST:PORT].",
-    "Health check node ports of services are always served, on all addresses of the node.",
+    "Health check node ports of services are always served: on all addresses of the node, or those of --nodeport-addresses.",
     "What is live stays live when the agent ends; `weft-agent cleanup` removes it.",
   ].join("\n"),
   flags: {
@@ -88,7 +88,8 @@ const run = defineCommand({
   },
   examples: [
     "weft-agent run --node n1 --controlplane 10.0.0.1:7000 --dataplane kernel --state /var/lib/weft \\",
-    "  --tls-ca ca.pem --tls-cert n1.pem --tls-key n1.key --http 127.0.0.1:7002",
+    "  --tls-ca ca.pem --tls-cert n1.pem --tls-key n1.key --http 127.0.0.1:7002 \\",
+    "  --healthz 0.0.0.0:10256 --metrics 127.0.0.1:10249",
     "weft-agent run --node n1 --controlplane 127.0.0.1:7000 --dataplane memory --state /tmp/n1 --insecure",
   ],
   alternatives: [clientTlsAlternative],

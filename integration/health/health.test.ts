@@ -143,6 +143,25 @@ describe("health and metrics of the real programs", () => {
     );
   });
 
+  test("they listen where NodePorts are served", async () => {
+    const narrow = await freePort();
+    await controlPlane.write("narrow.json", service("narrow", "10.96.0.3", narrow));
+    await controlPlane.write("narrow-1.json", slice("narrow", [{ ip: "10.1.0.9", node: "n2" }]));
+    const flags = ["--node-addresses", "127.0.0.2,127.0.0.3", "--nodeport-addresses", "127.0.0.3/32"];
+    // The first agent listens on all addresses of this machine, those of the second one too.
+    await agent[Symbol.asyncDispose]();
+    await using other = await StartedAgent.start("n2", controlPlane.grpc, ...flags);
+    await until(
+      async () => (await ask(narrow, "127.0.0.3")) === "200 1",
+      () => other.stderr,
+    );
+    assert.equal(await ask(narrow), "refused");
+    assert.equal(await ask(narrow, "127.0.0.2"), "refused");
+    await other.stop();
+    agent = await StartedAgent.start("n1", controlPlane.grpc);
+    await answers(port, "200 1");
+  });
+
   test("the proxy is healthy, as kube-proxy says it, and stays so without a control plane", async () => {
     const healthy = async (): Promise<void> => {
       for (const [page, keys] of [
@@ -288,9 +307,9 @@ function limit(bound: string): number {
 }
 
 // "status weight", or "refused".
-async function ask(port: number): Promise<string> {
+async function ask(port: number, host = "127.0.0.1"): Promise<string> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/healthz`);
+    const response = await fetch(`http://${host}:${port}/healthz`);
     await response.arrayBuffer();
     return `${response.status} ${response.headers.get("x-load-balancing-endpoint-weight") ?? ""}`;
   } catch {

@@ -26,12 +26,12 @@ export class StartedAgent implements AsyncDisposable {
     this.#output = of.output;
   }
 
-  /** Resolves when it has printed its ready line. @param controlPlane HOST:PORT. */
-  static async start(node: string, controlPlane: string): Promise<StartedAgent> {
+  /** Resolves when it has printed its ready line. @param controlPlane HOST:PORT. @param flags Further ones. */
+  static async start(node: string, controlPlane: string, ...flags: readonly string[]): Promise<StartedAgent> {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "weft-health-"));
     const any = "127.0.0.1:0";
     const follow = ["run", "--node", node, "--controlplane", controlPlane, "--insecure", "--dataplane", "memory"];
-    const args = [...follow, "--state", folder, "--http", any, "--healthz", any, "--metrics", any];
+    const args = [...follow, "--state", folder, "--http", any, "--healthz", any, "--metrics", any, ...flags];
     const child = spawn(launcher, args, { stdio: ["ignore", "pipe", "pipe"] });
     const output = { stdout: "", stderr: "" };
     const ready = Promise.withResolvers<RegExpExecArray>();

@@ -190,9 +190,10 @@ export class Agent {
     try {
       await Promise.all([
         guard(this.#rounds.run(either)),
-        guard(this.health.run(either)),
         guard(this.#follow(either, ready)),
+        // It says first where health check node ports listen.
         guard(this.#watchAddresses(either)),
+        guard(this.health.run(either)),
       ]);
     } finally {
       this.#file[Symbol.dispose]();

@@ -67,6 +67,8 @@ export async function listenHttp(at: HostPort, routes: Routes | Answer, log: Log
     server.once("error", (error) => reject(fromErrno(error, `listen on ${printHostPort(at)} for HTTP`)));
     server.listen({ host: at.host, port: at.port }, resolve);
   });
+  // Such as no file descriptor left for a connection: that one is lost, the program and its other connections are not.
+  server.on("error", (error) => log.debug("an HTTP connection was not accepted", { error: messageOf(error) }));
   const close = (): Promise<void> =>
     new Promise((resolve) => {
       stopping.abort();
