@@ -21,9 +21,9 @@ export function projectEndpointSlice(
 ): EndpointSliceRecord | undefined {
   const labels = fields.object(fields.object(object, "metadata", ""), "labels", "metadata.");
   if (hasKey(labels, headlessLabel)) return undefined;
-  const addressType = fields.choice(object, "addressType", "", ["", "IPv4", "IPv6", "FQDN"]);
+  const addressType = fields.choice(object, "addressType", "", ["IPv4", "IPv6", "FQDN"]);
   if (addressType === "FQDN") return undefined;
-  if (addressType === "") fields.refuse("addressType", "is missing; it must be IPv4, IPv6 or FQDN");
+  if ((object["addressType"] ?? "") === "") fields.refuse("addressType", "is missing; it must be IPv4, IPv6 or FQDN");
   const serviceName = readServiceName(labels, fields);
   const ports = readPorts(object, fields);
   const listed = fields.list(object, "endpoints", "");

@@ -462,6 +462,17 @@ describe("refused, naming the object and the field (S28)", () => {
     );
   });
 
+  test("a fault is named once", () => {
+    for (const addressType of [undefined, null, "", "IPv5", 5]) {
+      const projection = project(slice({ addressType }));
+      assert.ok(projection.outcome === "refused");
+      assert.deepEqual(
+        projection.refusals.map(({ field }) => field),
+        ["addressType"],
+      );
+    }
+  });
+
   test("what is too much to name is counted", () => {
     const projection = project(slice({ endpoints: Array.from({ length: 100 }, () => ({})) }));
     assert.ok(projection.outcome === "record");
