@@ -90,10 +90,10 @@ const explainFlags = {
 
 const explain = defineCommand({
   name: "weft explain",
-  summary: "Tell where a connection would go from or through a node, and why.",
+  summary: "Tell where a connection would go, as a node sees it, and why.",
   details:
-    "With --flows, and with -o json, one JSON object a line, in order. A line of --flows that is no connection is answered\n" +
-    'by {"error":"..."} in its place.\n' +
+    "With --flows, and with -o json, one JSON object a line, in order. A line of --flows that is no\n" +
+    'connection is answered by {"error":"..."} in its place.\n' +
     "Exit codes: 0; 2 if something was refused (the rest is answered); 1 if nothing can be answered.",
   flags: explainFlags,
   examples: [

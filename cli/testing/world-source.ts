@@ -72,6 +72,9 @@ function serviceObject(of: NaiveService): unknown {
       type,
       ...(clusterIPs.length === 0 ? {} : { clusterIP: clusterIPs[0], clusterIPs }),
       ports,
+      // The EndpointSlice controller has expressed them already (S22).
+      publishNotReadyAddresses: true,
+      trafficDistribution: "PreferSameNode",
       externalIPs,
       externalTrafficPolicy: of.externalTrafficPolicy,
       internalTrafficPolicy: of.internalTrafficPolicy,
@@ -93,6 +96,8 @@ function sliceObject({ namespace, name, labels, addressType, ports, endpoints }:
     ports,
     endpoints: endpoints.map(({ forZones, forNodes, ...endpoint }) => ({
       ...endpoint,
+      // Does nothing by itself (S22).
+      zone: "z1",
       hints: { forZones: named(forZones), forNodes: named(forNodes) },
     })),
   };
