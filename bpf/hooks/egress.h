@@ -53,7 +53,7 @@ static __always_inline bool is_source_allowed(const struct target *frontend, __u
   struct found found = {};
 
   if (!find_now(frontend, protocol, &found)) return false;
-  return judge_source(&found.descriptor, &packet->source) != SOURCE_BLOCKED;
+  return judge_source(&found.descriptor, &packet->source) == SOURCE_ALLOWED;
 }
 
 /* A TCP connection outlives its backend's place in the set; a connected UDP socket cannot be sent elsewhere, so it ends. */
@@ -75,7 +75,7 @@ static __always_inline bool is_connection_allowed(struct connection *connection,
   if (!find_now(&frontend, protocol, &found)) return false;
   if (is_backend_left(connection, &found)) return false;
   if (!connection->is_unjudged) return true;
-  if (judge_source(&found.descriptor, &packet->source) == SOURCE_BLOCKED) return false;
+  if (judge_source(&found.descriptor, &packet->source) != SOURCE_ALLOWED) return false;
   /* Its source stays: once is enough. */
   connection->is_unjudged = 0;
   return true;
@@ -101,7 +101,9 @@ static __always_inline int egress(struct __sk_buff *skb) {
   is_checked = connection && (connection->is_unjudged || connection->is_counted);
   is_guarded = socket->protocol == IPPROTO_UDP && bpf_sk_storage_get(&guarded_senders, socket, NULL, 0);
   if (!is_checked && !is_guarded) return PASS;
-  if (!read_packet(skb, socket->protocol, &packet)) return PASS;
+  /* Extension headers are no way around a guard. */
+  if (!read_packet(skb, socket->protocol, &packet))
+    return is_guarded || connection->is_unjudged ? REFUSE : PASS;
   if (is_checked && !is_connection_allowed(connection, socket->protocol, &packet)) return REFUSE;
   if (is_guarded && !is_datagram_allowed(skb, &packet)) return REFUSE;
   return PASS;

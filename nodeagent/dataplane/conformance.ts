@@ -60,6 +60,27 @@ export function describeDataplane(subject: ConformanceSubject): void {
       assert.deepEqual(dumped(dataplane), served(...plans));
     });
 
+    it("holds frontends of every kind and protocol, and those that not every source may use", async () => {
+      await using dataplane = await open();
+      const kinds = ["ClusterIP", "ExternalIP", "LoadBalancerIP", "NodePort"] as const;
+      const protocols = ["TCP", "UDP", "SCTP"] as const;
+      const sourceRanges = [{ address: address("10.0.0.0"), length: 8 }];
+      const plans = kinds.flatMap((kind, i) =>
+        protocols.map((protocol) =>
+          service(`a/${kind}-${protocol}`.toLowerCase(), `198.51.100.${i}`, targets(`10.0.${i}`, 2), {
+            kind,
+            protocol,
+            sourceRanges: kind === "LoadBalancerIP" ? sourceRanges : undefined,
+          }),
+        ),
+      );
+      const result = await dataplane.apply(round(1, plans), ignore);
+      assert.deepEqual(result.failures, []);
+      assert.deepEqual(dumped(dataplane), served(...plans));
+      await dataplane.replaceAll(round(2, plans.slice(3)), ignore);
+      assert.deepEqual(dumped(dataplane), served(...plans.slice(3)));
+    });
+
     it("replaces, empties and removes a service", async () => {
       await using dataplane = await open();
       const other = service("a/other", "172.30.0.2", targets("10.0.9", 2));
