@@ -107,7 +107,11 @@ export class ConnectedUdp {
       if (error) reject(fromSocket(error));
       else resolve();
     }) as () => void);
-    return promise;
+    await promise;
+    // getpeername() must show the address that was asked for, not the backend.
+    const peer = this.#socket.remoteAddress();
+    if (peer.address !== address || peer.port !== port)
+      throw new ExchangeError(`getpeername says ${peer.address}:${peer.port}`);
   }
 }
 

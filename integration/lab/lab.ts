@@ -75,6 +75,7 @@ export class Lab implements AsyncDisposable {
   readonly #ground: Ground;
   readonly #janitor: ChildProcessByStdio<Writable, null, null>;
   readonly #pods = new Map<string, LabPod>();
+  readonly #zones: Readonly<Record<number, string>>;
   /** Pods without a listener. */
   readonly #empty = new Map<string, PodPlace>();
   readonly #slotsUsed = new Map<number, number>();
@@ -85,6 +86,7 @@ export class Lab implements AsyncDisposable {
     this.dataplane = ground.dataplane;
     this.#ground = ground;
     this.#janitor = janitor;
+    this.#zones = options.zones ?? {};
     this.manifests = new ClusterManifests(ground.paths.manifests);
     this.controlplane = new LabControlPlane(ground);
     this.nodes = Array.from(
@@ -99,6 +101,13 @@ export class Lab implements AsyncDisposable {
 
   get logs(): string {
     return this.#ground.paths.logs;
+  }
+
+  /** Makes `nodes.yaml` what it was at first. */
+  writeNodes(): void {
+    this.manifests.writeNodes(
+      this.nodes.map(({ name, number }) => ({ name, number, zone: this.#zones[number] ?? "" })),
+    );
   }
 
   /** @throws RangeError unless the lab has TLS. */
@@ -267,9 +276,7 @@ export async function createLab(options: LabOptions): Promise<Lab> {
     makeFolders(ground);
     ground.certificates?.make();
     if (options.manifests !== undefined) fs.cpSync(options.manifests, ground.paths.manifests, { recursive: true });
-    lab.manifests.writeNodes(
-      lab.nodes.map(({ name, number }) => ({ name, number, zone: options.zones?.[number] ?? "" })),
-    );
+    lab.writeNodes();
     if (ground.cgroup !== undefined) {
       runScript(clusterScript(options.name, options.nodes));
       done("network");

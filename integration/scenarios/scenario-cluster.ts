@@ -82,6 +82,7 @@ export class ScenarioCluster implements AsyncDisposable {
       }
     } finally {
       for (const file of files) this.#lab.manifests.remove(file);
+      if (files.has("nodes.yaml")) this.#lab.writeNodes();
       for (const node of this.#assigned) this.#assign(node, []);
       await this.#clients?.release();
       if (scenario.agentFlags.length > 0) await this.#restartAgents([]);
