@@ -1,4 +1,5 @@
 /** A cluster of the naive rules as API objects, compiled as a control plane would; for tests. */
+import type { CompiledResource } from "@weft/controlplane/catalog/resource.ts";
 import { Compiler } from "@weft/controlplane/compile/compiler.ts";
 import { project } from "@weft/controlplane/source/projection.ts";
 import { parseNodePortSelector } from "@weft/nodeagent/plan/node-port-addresses.ts";
@@ -8,17 +9,23 @@ import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resourc
 import type { NaiveService, NaiveSlice, NaiveWorld } from "./naive-rules.ts";
 import { plannedNode, type PlanSource } from "../plan-source.ts";
 
-export function worldSource(world: NaiveWorld): PlanSource {
+export interface WorldSource extends PlanSource {
+  /** All that a control plane would send. */
+  readonly resources: readonly CompiledResource[];
+}
+
+export function worldSource(world: NaiveWorld): WorldSource {
   const { node, nodePortAddresses, localClusterIps } = world;
   const compiler = new Compiler();
   for (const object of worldObjects(world)) {
     const projection = project(object);
     if (projection.outcome === "record") compiler.apply([{ op: "put", record: projection.record }]);
   }
+  const resources = compiler.take().puts;
   const services: Service[] = [];
   const backends: Backend[] = [];
   const names = new Map<bigint, string>();
-  for (const { id, value } of compiler.take().puts) {
+  for (const { id, value } of resources) {
     if (value.kind === "service") services.push(value.service);
     else if (value.kind === "backend") backends.push(value.backend);
     else names.set(id, value.name.value);
@@ -40,6 +47,7 @@ export function worldSource(world: NaiveWorld): PlanSource {
     serviceCidrs: compiler.serviceCidrs(),
     names,
     refusals: [],
+    resources,
   };
 }
 
