@@ -11,6 +11,8 @@ import type { ProcessPlace } from "./lab-process.ts";
 
 const readyWaitMs = 30_000;
 const agentHttpPort = 7072;
+/** Among the flags of an agent: it is not told its addresses, and takes those of the node's interfaces. */
+export const detectAddresses = "--node-addresses=";
 
 export class LabNode {
   readonly name: string;
@@ -67,7 +69,10 @@ export class LabNode {
     const { v4, v6 } = nodeAddresses(this.number);
     const security = this.#ground.certificates?.nodeFlags(this.name) ?? ["--insecure"];
     const common = ["run", "--node", this.name, "--controlplane", this.#controlplane.address, ...security];
-    const own = ["--state", this.state, "--http", this.#http, "--node-addresses", `${v4},${v6}`, ...this.#flags];
+    const isDetecting = this.#flags.includes(detectAddresses);
+    const addresses = isDetecting ? [] : ["--node-addresses", `${v4},${v6}`];
+    const flags = this.#flags.filter((flag) => flag !== detectAddresses);
+    const own = ["--state", this.state, "--http", this.#http, ...addresses, ...flags];
     if (this.cgroup === undefined) return [...common, ...own, "--dataplane", "memory"];
     return [...common, ...own, "--dataplane", "kernel", "--bpffs", this.bpffs, "--cgroup", this.cgroup];
   }

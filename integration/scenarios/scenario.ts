@@ -2,6 +2,7 @@
  * The text form of a scenario: Markdown whose fenced blocks are read strictly, and whose prose is for people. README.md of this
  * folder says what each block means.
  */
+import { detectAddresses } from "../lab/lab-node.ts";
 import { parseBind, parseConnection, parseOpen, parseUse } from "./scenario-lines.ts";
 import type { BindAttempt, Connection, Opening, Use } from "./scenario-lines.ts";
 
@@ -62,9 +63,9 @@ interface Draft {
 
 const pauseMsMax = 5_000;
 
-/** On a memory dataplane there is no node whose addresses could change. */
-export function needsKernel({ steps }: Scenario): boolean {
-  return steps.some(({ edits }) => edits.some(({ kind }) => kind === "assign"));
+/** On a memory dataplane there is no node with addresses of its own. */
+export function needsKernel({ agentFlags, steps }: Scenario): boolean {
+  return agentFlags.includes(detectAddresses) || steps.some(({ edits }) => edits.some(({ kind }) => kind === "assign"));
 }
 
 /** @throws Error naming the line, for anything that is not exactly this form. */
@@ -152,7 +153,7 @@ function addFence(step: Draft, fence: Fence): void {
 }
 
 function parseAgents({ argument, lines, line }: Fence): readonly string[] {
-  const wrong = lines.find((text) => !/^--[a-z-]+=\S+$/.test(text));
+  const wrong = lines.find((text) => text !== detectAddresses && !/^--[a-z-]+=\S+$/.test(text));
   if (argument !== "" || wrong !== undefined) throw new Error(`line ${line}: agents has lines such as --name=value`);
   return lines;
 }
