@@ -5,11 +5,12 @@ import { Explainer } from "@weft/nodeagent/plan/explain/explainer.ts";
 import { flowAnswerLine } from "@weft/nodeagent/plan/explain/flow.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
+import { writeLines, writeOut } from "@weft/proto/program/stdout.ts";
 import type { ExplainValues } from "./commands.ts";
 import { explainText } from "./explain-text.ts";
 import { parseFlowLine } from "./flow-line.ts";
 import { LineSplitter, type SplitLine } from "./line-splitter.ts";
-import { note, writeLines, writeOut } from "./output.ts";
+import { note } from "./output.ts";
 import { conflictsOf } from "./plan-source.ts";
 import { readPlanSource } from "./read-plan-source.ts";
 

@@ -4,9 +4,10 @@ import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resourc
 import { ServiceType } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
+import { writeLines, writeOut } from "@weft/proto/program/stdout.ts";
 import type { GetValues } from "./commands.ts";
 import { FleetClient } from "./fleet-client.ts";
-import { table, writeLines, writeOut } from "./output.ts";
+import { table } from "./output.ts";
 import { printWirePrefix, printWireProtocol } from "./printed.ts";
 import { readState, type State } from "./state.ts";
 

@@ -1,20 +1,4 @@
-/** Writing for people and for programs. stdout carries only what a command specifies. */
-
-/** Resolves once the text is with the reader, so that an exit right after loses nothing. */
-export function writeOut(text: string): Promise<void> {
-  if (text === "") return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    // A reader that went away is an 'error' event as well, which ends the program quietly.
-    process.stdout.write(text, (error) => (error === null || error === undefined ? resolve() : reject(error)));
-  });
-}
-
-/** NDJSON. */
-export function writeLines(lines: Iterable<string>): Promise<void> {
-  let text = "";
-  for (const line of lines) text += `${line}\n`;
-  return writeOut(text);
-}
+/** Forms of what the commands say. */
 
 /** One line on stderr. */
 export function note(text: string): void {

@@ -2,8 +2,9 @@
 import { planLines } from "@weft/nodeagent/plan/plan-line.ts";
 import { planOnce } from "@weft/nodeagent/plan/plan-node.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
+import { writeLines } from "@weft/proto/program/stdout.ts";
 import type { PlanValues } from "./commands.ts";
-import { note, writeLines } from "./output.ts";
+import { note } from "./output.ts";
 import { conflictsOf } from "./plan-source.ts";
 import { readPlanSource } from "./read-plan-source.ts";
 

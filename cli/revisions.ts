@@ -1,9 +1,10 @@
 /** `weft revisions`: commits, and how soon nodes ran them. */
 import type { Commit, WatchRevisionsResponse } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
+import { writeLines, writeOut } from "@weft/proto/program/stdout.ts";
 import type { RevisionsValues } from "./commands.ts";
 import { FleetClient } from "./fleet-client.ts";
-import { table, writeLines, writeOut } from "./output.ts";
+import { table } from "./output.ts";
 import { printMicroseconds } from "./printed.ts";
 
 /** The past comes in one burst; a pause of this length ends it. */

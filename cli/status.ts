@@ -2,9 +2,10 @@
 import { FailureCategory, type Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { FleetStatus, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
+import { writeOut } from "@weft/proto/program/stdout.ts";
 import type { StatusValues } from "./commands.ts";
 import { FleetClient } from "./fleet-client.ts";
-import { table, writeOut } from "./output.ts";
+import { table } from "./output.ts";
 import { printWireEpoch } from "./printed.ts";
 
 export async function runStatus(values: StatusValues, signal: AbortSignal): Promise<ExitCode> {

@@ -5,10 +5,11 @@ import { addressBytes } from "@weft/proto/address.ts";
 import { WaitOutcome, type WaitRequestSchema, type WaitResult } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
 import { ProgramError, messageOf } from "@weft/proto/program/errors.ts";
+import { writeOut } from "@weft/proto/program/stdout.ts";
 import type { WaitValues } from "./commands.ts";
 import { FleetClient } from "./fleet-client.ts";
 import { isConnectionLoss } from "./fleet-error.ts";
-import { note, writeOut } from "./output.ts";
+import { note } from "./output.ts";
 
 /** Pause before a lost connection is tried again. */
 const retryMs = 250;
