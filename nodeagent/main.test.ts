@@ -2,13 +2,17 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
 import type { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { after, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { encodedBackend, encodedService } from "./sync/described-resources.ts";
 import { delta, FakeControlPlane, snapshot } from "./runtime/fake-control-plane.ts";
 
@@ -153,6 +157,20 @@ describe("weft-agent run", () => {
     const { code, stderr } = await agent.end();
     assert.equal(code, 0);
     assert.match(stderr, /check that both ends use TLS/);
+  });
+});
+
+describe("weft-agent dump", () => {
+  it("loses nothing to a reader that is slower than it", async () => {
+    const whole = `${"x".repeat(99)}\n`.repeat(10_000);
+    await using agent = createHttpServer((_, response) => response.end(whole)).listen(0, "127.0.0.1");
+    const at = `127.0.0.1:${await portOf(agent)}`;
+    const dump = spawn(launcher, ["dump", "--http", at], { stdio: ["ignore", "pipe", "inherit"] });
+    // More than a pipe holds: it must not have ended before anyone reads.
+    const ended = once(dump, "exit");
+    await Promise.race([ended, delay(2_000)]);
+    assert.equal(await text(dump.stdout), whole);
+    assert.deepEqual(await ended, [0, null]);
   });
 });
 

@@ -6,6 +6,7 @@ import { createLog } from "@weft/proto/program/log.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { answerNotRun, runMain } from "@weft/proto/program/main.ts";
 import { parseProgram } from "@weft/proto/program/parse.ts";
+import { writeLines, writeOut } from "@weft/proto/program/stdout.ts";
 import { program } from "./commands.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
 import { planLines } from "./plan/plan-line.ts";
@@ -103,9 +104,9 @@ async function createDataplane(values: RunValues, log: Log): Promise<Dataplane> 
 async function dump(values: DumpValues): Promise<void> {
   if (values.http !== undefined) {
     const { fetchDump } = await import("./runtime/fetch-dump.ts");
-    process.stdout.write(await fetchDump(values.http));
+    await writeOut(await fetchDump(values.http));
     return;
   }
   const { dumpPinned } = await import("./dataplane/kernel/dump-pinned.ts");
-  for (const line of planLines(dumpPinned(values.bpffs))) process.stdout.write(`${line}\n`);
+  await writeLines(planLines(dumpPinned(values.bpffs)));
 }

@@ -30,6 +30,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/program/main.ts": ["the process: signals, exit code"],
   "proto/program/make-folder.ts": ["folders"],
   "proto/program/process-metrics.ts": ["the process: memory, CPU"],
+  "proto/program/stdout.ts": ["stdout"],
   "proto/program/tls-files.ts": ["certificate files"],
   "proto/program/version.ts": ["package.json"],
 
@@ -91,7 +92,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/plan-from-controlplane.ts": ["the fleet client"],
   "cli/plan-from-manifests.ts": ["files"],
   "cli/read-plan-source.ts": ["the sources of a plan"],
-  "cli/output.ts": ["stdout"],
+  "cli/output.ts": ["stderr"],
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],
   "cli/wait.ts": ["timers"],
