@@ -145,7 +145,10 @@ suite(`restarts under traffic, seed ${seed}`, { skip }, () => {
     await node.agent.stop();
     const kept = await client.probe(web, 3);
     assert.ok(isAnswered(kept), kept.join());
+    const host = await lab.startHostClient(node.number);
+    assert.equal(await host.bind("tcp", "0.0.0.0", webNodePort), "!EADDRINUSE");
     expectSuccess(await node.runAgent("cleanup", "--bpffs", node.bpffs, "--cgroup", node.cgroup ?? ""));
+    assert.equal(await host.bind("tcp", "0.0.0.0", webNodePort), "bound");
     assert.deepEqual(fs.existsSync(node.bpffs) ? fs.readdirSync(node.bpffs) : [], []);
     assert.match((await client.probe(web, 1))[0] ?? "", /^!E/);
 

@@ -106,12 +106,13 @@ async function outcomesOf(clients: readonly TrafficClient[], connection: Connect
     );
     return (await Promise.all(attempts)).flat();
   }
-  const attempts = lastPort > port ? 1 : Math.ceil((attemptsPerOutcome * outcomes.length) / clients.length);
+  const ports = Array.from({ length: lastPort - port + 1 }, (_, i) => port + i);
+  const attempts = ports.length > 1 ? 1 : Math.ceil((attemptsPerOutcome * outcomes.length) / clients.length);
   const seen: string[] = [];
   // One process after the other: what the first one met has to hold for the second.
   for (const client of clients) {
-    for (let at = port; at <= lastPort; at++)
-      seen.push(...(await client.probe({ ...target, port: at }, attempts, answerLimitMs)));
+    const answers = ports.map(async (of) => client.probe({ ...target, port: of }, attempts, answerLimitMs));
+    seen.push(...(await Promise.all(answers)).flat());
   }
   return seen;
 }
