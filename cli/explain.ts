@@ -54,6 +54,7 @@ async function answerFlows(file: string, explainer: Explainer, signal: AbortSign
   const splitter = new LineSplitter(lineCharactersMax);
   const stream = (await openFlows(file)).setEncoding("utf8");
   const stop = (): unknown => stream.destroy();
+  if (signal.aborted) stop();
   signal.addEventListener("abort", stop, { once: true });
   try {
     // What was read is answered before more is read.

@@ -111,6 +111,8 @@ export class FleetClient implements Disposable {
     deadlineMs?: number,
   ): AsyncGenerator<MessageShape<O>> {
     await this.#dial();
+    // A listener on a signal that has fired already is never called.
+    if (this.#signal.aborted) throw interrupted();
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     const callOptions = deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
     const call = this.#client.makeServerStreamRequest(
@@ -125,7 +127,7 @@ export class FleetClient implements Disposable {
     try {
       for await (const message of call) yield message as MessageShape<O>;
     } catch (error) {
-      if (this.#signal.aborted) throw new ProgramError("failed", "interrupted", { remedy: "", cause: error });
+      if (this.#signal.aborted) throw interrupted(error);
       throw isServiceError(error) ? toProgramError(error, this.target) : error;
     } finally {
       this.#signal.removeEventListener("abort", cancel);
@@ -154,4 +156,8 @@ export class FleetClient implements Disposable {
       );
     }
   }
+}
+
+function interrupted(cause?: unknown): ProgramError {
+  return new ProgramError("failed", "interrupted", { remedy: "", cause });
 }

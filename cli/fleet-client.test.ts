@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { it } from "node:test";
+import { FleetClient } from "./fleet-client.ts";
+import { scriptedFleet } from "./scripted-fleet.ts";
+
+const security = { tlsCa: undefined, tlsCert: undefined, tlsKey: undefined, tlsServerName: undefined, insecure: true };
+
+it("asks nothing once it was interrupted, also if that was before it began", async () => {
+  let asked = 0;
+  using fleet = await scriptedFleet({
+    getStatus() {
+      asked++;
+      return {};
+    },
+  });
+  const values = { ...security, controlplane: { host: "127.0.0.1", port: fleet.port } };
+  using client = FleetClient.connect(values, AbortSignal.abort());
+  await assert.rejects(client.getStatus(), /interrupted/);
+  assert.equal(asked, 0);
+});
