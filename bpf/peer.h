@@ -34,7 +34,7 @@ static __always_inline void count_peer(const struct connection *connection, __u3
 
 /* Its socket is about to end or to connect again. */
 static __always_inline void uncount_connection(const struct connection *connection) {
-  if (connection && connection->is_counted) count_peer(connection, -1U);
+  if (connection->is_counted) count_peer(connection, -1U);
 }
 
 #endif

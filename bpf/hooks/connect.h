@@ -18,8 +18,12 @@ static __always_inline bool redirect_probe(struct target *target) {
 
 /* A socket may connect again, to something that is no service. */
 static __always_inline void forget_connection(struct bpf_sock_addr *call) {
+  const struct connection *connection;
+
   if (!call->sk) return;
-  if (call->protocol == IPPROTO_UDP) uncount_connection(bpf_sk_storage_get(&connections, call->sk, NULL, 0));
+  connection = bpf_sk_storage_get(&connections, call->sk, NULL, 0);
+  if (!connection) return;
+  uncount_connection(connection);
   bpf_sk_storage_delete(&connections, call->sk);
 }
 

@@ -7,7 +7,11 @@
 #include "../socket.h"
 
 static __always_inline int release(struct bpf_sock *socket) {
-  if (socket->protocol == IPPROTO_UDP) uncount_connection(bpf_sk_storage_get(&connections, socket, NULL, 0));
+  const struct connection *connection;
+
+  if (socket->protocol != IPPROTO_UDP) return PASS;
+  connection = bpf_sk_storage_get(&connections, socket, NULL, 0);
+  if (connection) uncount_connection(connection);
   return PASS;
 }
 

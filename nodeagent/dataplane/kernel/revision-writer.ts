@@ -326,6 +326,7 @@ export class RevisionWriter {
 
 // Those of `targets` that `others` does not hold.
 function missingIn(others: readonly Target[], targets: readonly Target[]): readonly Target[] {
+  if (others.length === 0 || targets.length === 0) return targets;
   const held = new Set(others.map(({ address, port }) => `${address} ${port}`));
   return targets.filter(({ address, port }) => !held.has(`${address} ${port}`));
 }
