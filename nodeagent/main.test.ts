@@ -131,6 +131,7 @@ describe("weft-agent run", () => {
       [[...run, "--tls-ca", "/nonexistent.pem"], 1, /--tls-ca \/nonexistent\.pem: no such file/],
       [["dump", "--http", "127.0.0.1:1"], 1, /ask the agent at 127\.0\.0\.1:1: connection refused/],
       [["dump", "--bpffs", "/nonexistent"], 1, /\/nonexistent/],
+      [["dump", "--bpffs", "/proc"], 1, /\/proc is not on a bpf file system/],
     ];
     const outcomes = await Promise.all(cases.map(([argv]) => new Program(argv).end()));
     for (const [i, { code, stdout, stderr }] of outcomes.entries()) {

@@ -9,7 +9,7 @@ import { readRangeSets } from "./element-key.ts";
 import { libbpfMissing } from "./libbpf.ts";
 import { MapReader } from "./map-reader.ts";
 import type { KernelLimits } from "./map-sizes.ts";
-import { limitsOfFolder, servicesFolderName } from "./pin-folder.ts";
+import { isOnBpffs, limitsOfFolder, servicesFolderName } from "./pin-folder.ts";
 import { openPinnedMaps, type PinnedMaps } from "./pinned-maps.ts";
 
 // A reading during which an activation happened is repeated.
@@ -23,7 +23,7 @@ export interface PinnedState {
   readonly maps: PinnedMaps;
 }
 
-/** In any order; [] if nothing is pinned there. @throws ProgramError if there is no such folder or it changes all the time. */
+/** In any order; [] if nothing is pinned there. @throws ProgramError if there is no such folder of a bpf file system, or it changes all the time. */
 export function dumpPinned(bpffs: string): Frontend[] {
   const missing = libbpfMissing();
   if (missing !== undefined) {
@@ -33,6 +33,11 @@ export function dumpPinned(bpffs: string): Frontend[] {
   }
   if (!fs.existsSync(bpffs)) {
     throw new ProgramError("not-found", `--bpffs ${bpffs}: no such folder`, {
+      remedy: "name the folder that the agent was given",
+    });
+  }
+  if (!isOnBpffs(bpffs)) {
+    throw new ProgramError("invalid-file", `--bpffs ${bpffs} is not on a bpf file system`, {
       remedy: "name the folder that the agent was given",
     });
   }
