@@ -195,7 +195,7 @@ class Program {
   constructor(argv: readonly string[]) {
     this.#child = spawn(launcher, argv, { stdio: ["ignore", "pipe", "pipe"] });
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
-    this.#child.stderr.setEncoding("utf8").on("data", (text: string) => (this.#stderr += text));
+    this.#child.stderr.setEncoding("utf8").on("data", (chunk: string) => (this.#stderr += chunk));
     this.#exit = new Promise((resolve) => this.#child.once("close", resolve));
   }
 
