@@ -96,13 +96,13 @@ describe("session affinity", { skip: kernelTestsSkipped() }, () => {
 
   it("ends its time after the last connection", async () => {
     const ips = ipsOf("172.30.5", 20);
-    await stage.apply(ips.map((ip, i) => sticky(`a/short${i}`, ip, three, 1)));
+    await stage.apply(ips.map((ip, i) => sticky(`a/short${i}`, ip, three, 2)));
     const first = await each("pod", ips);
-    for (let i = 0; i < 3; i++) {
-      await delay(600);
+    for (let i = 0; i < 2; i++) {
+      await delay(1_200);
       assert.deepEqual(await each("pod", ips), first, "each connection starts it again");
     }
-    await delay(1_300);
+    await delay(2_300);
     assert.notDeepEqual(await each("pod", ips), first);
   });
 
