@@ -19,9 +19,14 @@ const cases: readonly [name: string, certificate: CertificateNames, identity: Id
     { kind: "client", subject: "" },
   ],
   ["another scheme", { subjectaltname: "URI:spiffe://node/a" }, { kind: "client", subject: "" }],
-  ["a path below a node", { subjectaltname: "URI:weft://node/a/b" }, { kind: "client", subject: "" }],
+  ["a path below a node", { subjectaltname: "URI:weft://node/a/b" }, { kind: "node", node: "" }],
+  [
+    "another weft URI",
+    { subjectaltname: "URI:weft://a", subject: { CN: "system:node:b" } },
+    { kind: "node", node: "" },
+  ],
   ["a person", { subject: { CN: "ada" } }, { kind: "client", subject: "ada" }],
-  ["an empty node name", { subject: { CN: "system:node:" } }, { kind: "client", subject: "system:node:" }],
+  ["an empty node name", { subject: { CN: "system:node:" } }, { kind: "node", node: "" }],
   ["nothing", {}, { kind: "client", subject: "" }],
 ];
 

@@ -14,16 +14,21 @@ export interface CertificateNames {
   readonly subject?: { readonly CN?: string | readonly string[] | undefined } | undefined;
 }
 
-/** URI SAN `weft://node/NAME`, else CN `system:node:NAME`, else no node. */
+/** Fits no node, as a `Hello` without a name is refused, and may read nothing. */
+const malformedNode: Identity = { kind: "node", node: "" };
+
+/** URI SAN `weft://node/NAME`, else CN `system:node:NAME`, else no node. One that means a node and names none has no rights at all. */
 export function identityOf(certificate: CertificateNames): Identity {
-  for (const uri of urisOf(certificate.subjectaltname ?? "")) {
+  const uris = urisOf(certificate.subjectaltname ?? "").filter((uri) => uri.startsWith("weft:"));
+  for (const uri of uris) {
     const node = /^weft:\/\/node\/([^/?#]+)$/.exec(uri)?.[1];
     if (node !== undefined) return { kind: "node", node };
   }
+  if (uris.length > 0) return malformedNode;
   const commonName = certificate.subject?.CN ?? [];
   const names = typeof commonName === "string" ? [commonName] : commonName;
   for (const name of names) {
-    const node = /^system:node:(.+)$/.exec(name)?.[1];
+    const node = /^system:node:(.*)$/.exec(name)?.[1];
     if (node !== undefined) return { kind: "node", node };
   }
   return { kind: "client", subject: names[0] ?? "" };
