@@ -18,7 +18,7 @@ export const workspaceImports: Readonly<Record<string, readonly string[]>> = {
 export const shellFolders: readonly string[] = ["integration/", "scripts/"];
 
 /** Packages that only shells which name them may import. */
-export const ownedPackages: readonly string[] = ["@grpc/grpc-js", "koffi", "yaml"];
+export const ownedPackages: readonly string[] = ["@grpc/grpc-js", "@kubernetes/client-node", "koffi", "undici", "yaml"];
 
 /** File -> what it owns. A package of `ownedPackages` must be named here by the files that import it. */
 export const shells: Readonly<Record<string, readonly string[]>> = {
@@ -44,6 +44,12 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/source/manifests/scan-bell.ts": ["timers"],
   "controlplane/source/manifests/elaborate-yaml.ts": ["yaml"],
   "controlplane/source/manifests/yaml-value.ts": ["yaml"],
+  "controlplane/source/kubernetes/api-client.ts": ["undici", "timers"],
+  "controlplane/source/kubernetes/change-batches.ts": ["the event loop: what was read in one turn"],
+  "controlplane/source/kubernetes/kube-config-access.ts": ["@kubernetes/client-node", "yaml", "kubeconfig files"],
+  "controlplane/source/kubernetes/kubernetes-source.ts": ["the reflectors"],
+  "controlplane/source/kubernetes/quiet-timer.ts": ["timers"],
+  "controlplane/source/kubernetes/reflector.ts": ["clock", "timers", "randomness of delays"],
   "controlplane/fanout/discovery-service.ts": ["@grpc/grpc-js"],
   "controlplane/fanout/each-paced.ts": ["the event loop: pacing"],
   "controlplane/fanout/fanout.ts": ["timers"],
