@@ -2,11 +2,12 @@
 import { parsePrefix } from "@weft/proto/address.ts";
 import type { Prefix } from "@weft/proto/address.ts";
 import { defineCommand } from "@weft/proto/program/command.ts";
-import { listOf, single, text } from "@weft/proto/program/flags.ts";
+import { listOf, single } from "@weft/proto/program/flags.ts";
 import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
   name: "weft-controlplane",
@@ -18,7 +19,7 @@ export const controlPlaneCommand = defineCommand({
     "/v1/wait?drained=IP:PORT&timeout=30s for preStop hooks.",
   ].join("\n"),
   flags: {
-    manifests: text({ value: "DIR", required: true, help: "Folder of manifests (YAML, JSON) to serve. Watched." }),
+    ...sourceFlags,
     listen: single({
       value: "HOST:PORT",
       required: true,
@@ -44,9 +45,14 @@ export const controlPlaneCommand = defineCommand({
     "weft-controlplane --manifests ./manifests --listen 127.0.0.1:7000 --http 127.0.0.1:7001 --insecure",
     "weft-controlplane --manifests /etc/weft --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
     "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt --service-cidr 10.96.0.0/12",
+    "weft-controlplane --in-cluster --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
+    "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt",
   ],
-  alternatives: [serverTlsAlternative],
-  check: (values) => checkServerTls(values),
+  alternatives: [sourceAlternative, serverTlsAlternative],
+  check: (values) => {
+    const source = chooseSource(values);
+    return typeof source === "string" ? source : checkServerTls(values);
+  },
 });
 
 function parseCidr(given: string): Parsed<Prefix> {

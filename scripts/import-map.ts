@@ -35,6 +35,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
   "controlplane/manifests-folder.ts": ["files"],
+  "controlplane/open-source.ts": ["the source that was chosen"],
   "controlplane/pipeline.ts": ["clock"],
   "controlplane/source/manifests/folder-watch.ts": ["file watches"],
   "controlplane/source/manifests/read-manifests.ts": ["files"],

@@ -130,7 +130,9 @@ export type ReflectorEffect =
   | { readonly kind: "absent" }
   /** What is remembered of credentials must be read again. */
   | { readonly kind: "renew" }
-  | { readonly kind: "report"; readonly failure: ApiFailure };
+  | { readonly kind: "report"; readonly failure: ApiFailure }
+  /** Lists are asked for from now on, since initial events are refused. No fault: most API servers before 1.34 do so. */
+  | { readonly kind: "fall-back"; readonly failure: ApiFailure };
 
 export interface Step {
   readonly state: ReflectorState;

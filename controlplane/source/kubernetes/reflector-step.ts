@@ -193,7 +193,7 @@ const noInitialEnd: ApiFailure = { kind: "malformed", message: "a bookmark befor
 
 function listInstead({ memory }: ReflectorState, failure: ApiFailure, input: StepInput): Step {
   const streamBlockedUntilMs = input.nowMs + input.limits.streamBlockedMs;
-  return { ...sync({ ...memory, streamBlockedUntilMs }, input), effects: [{ kind: "report", failure }] };
+  return { ...sync({ ...memory, streamBlockedUntilMs }, input), effects: [{ kind: "fall-back", failure }] };
 }
 
 // Once synced, a 404 is a fault like any other, so that a proxy's 404 removes nothing.

@@ -235,6 +235,9 @@ export class Reflector {
         return;
       case "report":
         this.#report(effect.failure);
+        return;
+      case "fall-back":
+        this.#fallBack(effect.failure);
     }
   }
 
@@ -268,6 +271,13 @@ export class Reflector {
     metrics.errors.with(kind.kind, codeOf(failure)).inc();
     const text = printFailure(failure, kind, client.server);
     if (failureLog.isDue(text, performance.now())) log.warn(`${text}; it is tried again`);
+  }
+
+  #fallBack(failure: ApiFailure): void {
+    const { kind, client, log, metrics } = this.#options;
+    metrics.errors.with(kind.kind, codeOf(failure)).inc();
+    const said = printFailure(failure, kind, client.server);
+    log.debug(`initial events of ${kind.resource} are refused, so lists are read: ${said}`);
   }
 
   #deliver(difference: Difference): void {
