@@ -2,11 +2,12 @@
 import { parsePrefix } from "@weft/proto/address.ts";
 import type { Prefix } from "@weft/proto/address.ts";
 import { defineCommand } from "@weft/proto/program/command.ts";
-import { listOf, single } from "@weft/proto/program/flags.ts";
+import { duration, listOf, percent, single } from "@weft/proto/program/flags.ts";
 import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
@@ -38,6 +39,15 @@ export const controlPlaneCommand = defineCommand({
       isCommaSeparated: true,
       parse: parseCidr,
       help: "Range of ClusterIPs, beside those of ServiceCIDR objects.",
+    }),
+    massRemovalThreshold: percent({
+      default: massRemovalLimits.thresholdPercent,
+      help: "Share of the services whose removal at once is held back (10 at least); 0: none is.",
+    }),
+    massRemovalHold: duration({
+      default: massRemovalLimits.holdMs,
+      minMs: 1,
+      help: "How long a removal is held back unless `weft confirm-removal` confirms it.",
     }),
     ...logFlags,
   },

@@ -25,6 +25,7 @@ import { addFleetService } from "./fleet/fleet-service.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { controlPlaneRoutes } from "./http/routes.ts";
 import { MemoryLog } from "./log/memory-log.ts";
+import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { openSource } from "./open-source.ts";
 import { Pipeline } from "./pipeline.ts";
 import { chooseSource } from "./source-flags.ts";
@@ -55,12 +56,17 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
     metrics,
     version,
     compiler: { serviceCidrs: values.serviceCidr },
+    massRemoval: {
+      ...massRemovalLimits,
+      thresholdPercent: values.massRemovalThreshold,
+      holdMs: values.massRemovalHold,
+    },
   });
 
   const server = createGrpcServer(streamLimits);
   const identify = callIdentifier(security);
   addDiscoveryService(server, { fanout: pipeline.fanout, identify });
-  addFleetService(server, { fleet, state: pipeline, identify, log, signal });
+  addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
   await using grpc = await listenGrpc(server, values.listen, security, {
     log,
     signal,

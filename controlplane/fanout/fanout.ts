@@ -9,8 +9,11 @@ import type { Log } from "@weft/proto/program/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { FleetObserver } from "../fleet/fleet-observer.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
+import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import { admit } from "./admission.ts";
 import { catalogWorld } from "./catalog-world.ts";
+import { printDoubt } from "./doubt.ts";
+import type { Doubt } from "./doubt.ts";
 import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
 import type { FanoutLimits } from "./fanout-limits.ts";
@@ -43,6 +46,9 @@ export interface FanoutOptions {
   readonly nodeView: (node: string) => NodeView;
   /** An agent held a later epoch: the history goes on under this one. */
   readonly renamed: (epoch: Epoch) => void;
+  readonly massRemoval: MassRemovalLimits;
+  /** As of now; when it becomes true by anything but time, `removalConfirmed` is called. */
+  readonly isRemovalConfirmed: () => boolean;
 }
 
 interface Stream {
@@ -63,6 +69,8 @@ export class Fanout {
   readonly #world: World;
   readonly #streams = new Set<Stream>();
   readonly #byNode = new Map<string, Stream>();
+  // Given no state because that would be a mass removal.
+  readonly #held = new Set<Stream>();
   readonly #sentBefore: SentBefore;
   readonly #endLog: EndLog;
   #isGranting = false;
@@ -86,13 +94,27 @@ export class Fanout {
     readonly agents: number;
     readonly snapshots: number;
     readonly snapshotsWaiting: number;
+    readonly held: number;
   } {
     return {
       streams: this.#streams.size,
       agents: this.#byNode.size,
       snapshots: this.#turns.granted,
       snapshotsWaiting: this.#turns.waiting,
+      held: this.#held.size,
     };
+  }
+
+  /** Nodes that are given no state because that would be a mass removal. */
+  get heldNodes(): readonly string[] {
+    return [...this.#held].flatMap(({ agent }) => agent?.node ?? []);
+  }
+
+  /** `isRemovalConfirmed` answers true now. */
+  removalConfirmed(): void {
+    eachPaced([...this.#held], this.#options.fanoutLimits.streamsPerTurn, (stream) =>
+      this.#dispatch(stream, { kind: "confirmed" }),
+    );
   }
 
   open(port: StreamPort): StreamInput {
@@ -278,7 +300,27 @@ export class Fanout {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
+    this.#noteHeld(stream, before);
     for (const effect of effects) this.#perform(stream, effect);
+  }
+
+  #noteHeld(stream: Stream, before: StreamState): void {
+    const doubt = doubtOf(stream.state);
+    if (doubt === doubtOf(before) || stream.agent === undefined) return;
+    const { fleet, log } = this.#options;
+    const { node } = stream.agent;
+    const reason = doubt === undefined ? undefined : printDoubt(doubt, this.#catalog.services);
+    if (reason === undefined) {
+      this.#held.delete(stream);
+      if (this.#held.size === 0) log.warn("no agent waits for a mass removal to be confirmed any more");
+    } else {
+      // The first one loudly: all of them are in the status.
+      if (this.#held.size === 0) log.error(`mass removal held: ${reason}`, { node });
+      else log.debug(`mass removal held: ${reason}`, { node });
+      this.#held.add(stream);
+    }
+    // What an agent says itself is in its acks.
+    if (this.#byNode.get(node) === stream) fleet.held(node, doubt?.by === "control-plane" ? reason : undefined);
   }
 
   #perform(stream: Stream, effect: Effect): void {
@@ -370,6 +412,11 @@ export class Fanout {
   #nowUs(): number {
     return Math.round(this.#options.now() * 1_000);
   }
+}
+
+// Undefined: this stream is not held.
+function doubtOf(state: StreamState): Doubt | undefined {
+  return state.phase === "open" && state.progress.kind === "held" ? state.progress.doubt : undefined;
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

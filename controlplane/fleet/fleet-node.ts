@@ -35,6 +35,8 @@ export class FleetNode {
   failures: readonly Failure[] = [];
   failuresTotal = 0;
   blocking: readonly BlockingFailure[] = [];
+  /** Why the control plane gives it no state; undefined: it does. */
+  heldReason: string | undefined;
   versions: Versions | undefined;
   /** Undefined: never reported. */
   addresses: readonly Address[] | undefined;
@@ -72,6 +74,7 @@ export class FleetNode {
     this.addresses = connection.addresses;
     this.nodePortAddresses = connection.nodePortAddresses;
     this.roundTripUs = undefined;
+    this.heldReason = undefined;
     this.seenMs = nowMs;
   }
 
@@ -97,6 +100,7 @@ export class FleetNode {
 
   disconnected(reason: string, nowMs: number): void {
     this.stream = { kind: "closed", atMs: nowMs, reason };
+    this.heldReason = undefined;
     this.roundTripUs = undefined;
   }
 

@@ -11,6 +11,7 @@ import { addressBytes } from "@weft/proto/address.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
 import { runFleet } from "./fleet-loop.ts";
 import { addFleetService } from "./fleet-service.ts";
+import type { RemovalConfirmer } from "./fleet-service.ts";
 import { Fleet } from "./fleet.ts";
 import { revisionsPastMax } from "./revision-feed.ts";
 import { FleetClient } from "./testing-fleet-client.ts";
@@ -25,6 +26,7 @@ const drained = [{ address: addressBytes(address("10.0.0.1")), port: 80 }];
 class Running implements AsyncDisposable {
   readonly fleet = new Fleet(Date.now());
   readonly commits = new Commits();
+  confirmed: ReturnType<RemovalConfirmer["confirmRemoval"]> = { removal: undefined, nodes: [] };
   readonly #stop = new AbortController();
   readonly #server = new Server();
   readonly #loop = runFleet(this.fleet, this.#stop.signal);
@@ -41,6 +43,7 @@ class Running implements AsyncDisposable {
         nodeObjectAddresses: () => undefined,
         snapshot: () => ({ to: running.fleet.head, parts: [] }),
       },
+      removals: { confirmRemoval: () => running.confirmed },
       identify: () => ({ kind: "anonymous" }),
       log: silentLog,
       signal: running.#stop.signal,
