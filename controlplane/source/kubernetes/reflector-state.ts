@@ -6,9 +6,9 @@
  */
 import type { ApiFailure } from "./api-failure.ts";
 import { noFailures } from "./backoff.ts";
-import type { Backoff } from "./backoff.ts";
+import type { Backoff, BackoffLimits } from "./backoff.ts";
 
-export interface ReflectorLimits {
+export interface ReflectorLimits extends BackoffLimits {
   /** Asked of a watch: at least this, at most twice. */
   readonly watchSecondsMin: number;
   /** Beyond the end of a watch that was agreed, where the API server sends no bookmarks. */
@@ -41,6 +41,8 @@ export const reflectorLimits: ReflectorLimits = {
   streamBlockedMs: 600_000,
   absentRetryMs: 300_000,
   retryAfterMaxMs: 300_000,
+  backoffFirstMs: 800,
+  backoffMostMs: 30_000,
 };
 
 /** Why everything is asked for (again). */

@@ -178,7 +178,7 @@ function failed(state: ReflectorState, failure: ApiFailure, input: StepInput): S
   const { next, memory, effects, isQuick } = recover(state, failure, input);
   const backoff = failedAgain(memory.backoff, nowMs);
   const asked = failure.kind === "status" ? failure.retryAfterMs : undefined;
-  const backoffMs = isQuick && backoff.failures === 1 ? 0 : delayMs(backoff, input.jitter);
+  const backoffMs = isQuick && backoff.failures === 1 ? 0 : delayMs(backoff, input.jitter, limits);
   return {
     state: { phase: "waiting", memory: { ...memory, backoff }, next },
     effects: [report, ...effects],
