@@ -251,8 +251,10 @@ test("with TLS only certificates without a node may read the fleet, and a node i
   using person = new FleetClient(plane.grpc, asPerson);
   assert.equal((await person.wait({ cursor: { revision: 1n } })).result?.outcome, WaitOutcome.DONE);
   using node = new FleetClient(plane.grpc, asNode);
+  assert.equal((await person.call(FleetService.method.confirmRemoval, {})).end.status, "OK");
   for (const end of [
     (await node.call(FleetService.method.getStatus, {})).end,
+    (await node.call(FleetService.method.confirmRemoval, {})).end,
     (await node.call(FleetService.method.watchStatus, {})).end,
     (await node.call(FleetService.method.watchRevisions, {})).end,
     (await node.wait({ drained })).end,

@@ -369,6 +369,81 @@ test("Synced that gives an agent its cursor goes before a delta from there", () 
   assert.deepEqual(decode(second.effects[0]).delta?.from, 2n);
 });
 
+describe("a doubted stream", () => {
+  const confirmed: World = { ...world, isRemovalConfirmed: true };
+  const equal: World = { ...world, root: 9n };
+  const more: World = { ...world, services: 10 };
+  const releases: readonly (readonly [
+    name: string,
+    from: StreamState,
+    event: keyof typeof events,
+    of: World,
+    then: string,
+  ])[] = [
+    ["is confirmed", states.held, "confirmed", confirmed, "queued: request-snapshot write"],
+    ["is confirmed by time", states.held, "tick", confirmed, "queued: request-snapshot write"],
+    ["while it is written to", { ...states.held, owesView: false }, "written", confirmed, "queued: request-snapshot"],
+    ["holds what the head holds", states.held, "published", equal, "following 3: write"],
+    ["loses no more than may be", states.held, "published", more, "queued: request-snapshot write"],
+    ["refuses, and is confirmed", states.refusing, "confirmed", confirmed, "queued: request-snapshot"],
+    ["refuses, and holds what the head holds", states.refusing, "published", equal, "queued: request-snapshot"],
+    ["refuses, whatever the counts say", states.refusing, "published", more, "held"],
+    ["refuses what is confirmed meanwhile", states.atHead, "ackHeld", confirmed, "queued: acked request-snapshot"],
+  ];
+  for (const [name, from, event, of, then] of releases) {
+    test(name, () => {
+      const { state, effects } = step(from, events[event], of, nowMs);
+      const what = effects.map(({ kind }) => kind).join(" ");
+      assert.equal(what === "" ? print(state) : `${print(state)}: ${what}`, then);
+    });
+  }
+
+  const queued = (by: Doubt["by"]): OpenStream => open({ kind: "queued", doubt: { ...doubt, by } });
+  const marks: readonly (readonly [name: string, from: OpenStream, of: World, mark: boolean | undefined])[] = [
+    ["of this history", open({ kind: "queued", doubt: undefined }), world, true],
+    ["of another, before anyone confirmed", queued("control-plane"), more, false],
+    ["of another, confirmed", queued("control-plane"), confirmed, true],
+    ["that refused, confirmed", queued("agent"), confirmed, true],
+    ["that refused what it holds", queued("agent"), equal, true],
+    ["that is doubted again", queued("control-plane"), world, undefined],
+    ["that refused and is doubted again", queued("agent"), more, undefined],
+  ];
+  for (const [name, from, of, mark] of marks) {
+    test(`the mark of a snapshot for an agent ${name}`, () => {
+      let asked: boolean | undefined;
+      const snapshot = (_: number, isConfirmed: boolean): Transfer => {
+        asked = isConfirmed;
+        return transferOf(three);
+      };
+      const { state } = step(from, events.granted, { ...of, snapshot }, nowMs);
+      assert.equal(asked, mark);
+      assert.equal(print(state), mark === undefined ? "held" : "transferring 1");
+    });
+  }
+
+  test("an ack that still speaks of the refusal does not stop the confirmed snapshot", () => {
+    const { state } = step(queued("agent"), events.granted, confirmed, nowMs);
+    assert.equal(print(step(state, events.ackHeld, confirmed, nowMs).state), "transferring 1");
+  });
+
+  test("an old cut does only if it does not remove too much, or for what the agent holds only the head", () => {
+    const cut = Transfer.snapshot(two, [madeService("a")], false, 1_000);
+    const tried: (boolean | undefined)[] = [];
+    const snapshot = (_: number, __: boolean, isGood: (of: Transfer) => boolean): Transfer => {
+      tried.push(isGood(cut));
+      return transferOf(three);
+    };
+    for (const [from, of] of [
+      [queued("control-plane"), more],
+      [queued("agent"), equal],
+      [queued("agent"), confirmed],
+      [open({ kind: "queued", doubt: undefined }), world],
+    ] as const)
+      step(from, events.granted, { ...of, snapshot }, nowMs);
+    assert.deepEqual(tried, [false, false, true, true]);
+  });
+});
+
 function decode(effect: Effect | undefined): SyncResponse {
   assert.ok(effect?.kind === "write");
   return fromBinary(SyncResponseSchema, effect.bytes);
