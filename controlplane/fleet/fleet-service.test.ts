@@ -121,7 +121,7 @@ test("what is held back is in the status, and what was confirmed is answered", a
   const failure = n1?.failures[0];
   assert.deepEqual([n1?.failuresTotal, failure?.category], [1, FailureCategory.MASS_REMOVAL_HELD]);
   const { result } = await client.wait({ cursor: { revision: 1n }, timeoutMs: 20 });
-  assert.equal(result?.missing[0]?.reason, "mass_removal_held: it holds 12 services");
+  assert.equal(result?.missing[0]?.reason, "failed: mass_removal_held: it holds 12 services");
 
   running.confirmed = { removal, nodes: ["n2", "n1"] };
   const { messages } = await client.call(FleetService.method.confirmRemoval, {});
