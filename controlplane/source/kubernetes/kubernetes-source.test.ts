@@ -195,7 +195,7 @@ describe("following", () => {
     await using run = await SourceRun.synced(api);
     const line = JSON.stringify({
       type: "ADDED",
-      object: { ...serviceObject("ä"), ...{ metadata: { namespace: "ns", name: "cut", resourceVersion: "900" } } },
+      object: { ...serviceObject("ä"), metadata: { namespace: "ns", name: "cut", resourceVersion: "900" } },
     });
     for (const character of `${line}\n\n`) {
       api.say("Service", character);

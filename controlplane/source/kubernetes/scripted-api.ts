@@ -96,9 +96,17 @@ export class ScriptedApi implements AsyncDisposable {
     return this.#version;
   }
 
-  /** Names of the objects of a kind that a selector lets through. */
-  names(kind: RecordKind): readonly string[] {
-    return [...(this.#objects.get(kind) ?? [])].map(([name]) => name).toSorted();
+  /** Names of the objects of a kind that its selector lets through. */
+  selected(kind: RecordKind): readonly string[] {
+    const selector = watchedKinds.find((watched) => watched.kind === kind)?.labelSelector ?? "";
+    return [...(this.#objects.get(kind) ?? [])].filter(([, object]) => matches(object, selector)).map(([name]) => name);
+  }
+
+  /** The port of a Service, the first address of a slice: "Service ns/a". */
+  served(key: string): unknown {
+    const [kind = "", name = ""] = key.split(" ");
+    const object = this.#objects.get(kind as RecordKind)?.get(name) as Shape | undefined;
+    return object?.endpoints === undefined ? object?.spec?.ports[0]?.port : object.endpoints[0]?.addresses[0];
   }
 
   put(kind: RecordKind, object: ApiObject): void {
@@ -167,6 +175,12 @@ export class ScriptedApi implements AsyncDisposable {
     return event === undefined ? "" : lineOf(event);
   }
 
+  /** An event line that was sent for an object, the earliest that is remembered. */
+  earlierLine(kind: RecordKind, name: string): string {
+    const event = this.#history.find((found) => found.kind === kind && nameOf(found.object) === name);
+    return event === undefined ? "" : lineOf(event);
+  }
+
   /** Stops listening and breaks all connections. */
   stop(): void {
     this.#server.close();
@@ -202,6 +216,7 @@ export class ScriptedApi implements AsyncDisposable {
   }
 
   #write({ response, twist }: { readonly response: ServerResponse; readonly twist: Twist }, text: string): void {
+    if (response.writableEnded || response.destroyed) return;
     const left = twist.cutAfterBytes === undefined ? Infinity : twist.cutAfterBytes - sentBytes(response);
     const sent = text.slice(0, Math.max(0, left));
     written.set(response, sentBytes(response) + sent.length);
@@ -301,6 +316,11 @@ export class ScriptedApi implements AsyncDisposable {
     this.#watches.add(watch);
     response.once("close", () => this.#watches.delete(watch));
   }
+}
+
+interface Shape {
+  readonly spec?: { readonly ports: readonly { readonly port: number }[] };
+  readonly endpoints?: readonly { readonly addresses: readonly string[] }[];
 }
 
 const written = new WeakMap<ServerResponse, number>();
