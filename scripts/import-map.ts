@@ -36,6 +36,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
   "controlplane/manifests-folder.ts": ["files"],
   "controlplane/open-source.ts": ["the source that was chosen"],
+  "controlplane/mass-removal/removal-guard.ts": ["timers"],
   "controlplane/pipeline.ts": ["clock"],
   "controlplane/source/manifests/folder-watch.ts": ["file watches"],
   "controlplane/source/manifests/read-manifests.ts": ["files"],
@@ -89,6 +90,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/dataplane/kernel/round-applier.ts": ["clock of durations"],
 
   "cli/main.ts": ["the process"],
+  "cli/confirm-removal.ts": ["stdout"],
   "cli/explain.ts": ["stdout", "stdin and files of flows"],
   "cli/fleet-client.ts": ["@grpc/grpc-js", "clock of deadlines"],
   "cli/fleet-error.ts": ["@grpc/grpc-js"],

@@ -12,13 +12,12 @@ import type { HistoryKind } from "../log/commit-log.ts";
 import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import { admit } from "./admission.ts";
 import { catalogWorld } from "./catalog-world.ts";
-import { printDoubt } from "./doubt.ts";
-import type { Doubt } from "./doubt.ts";
 import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
 import type { FanoutLimits } from "./fanout-limits.ts";
 import type { FanoutMetrics } from "./fanout-metrics.ts";
 import { Flush } from "./flush.ts";
+import { HeldStreams } from "./held-streams.ts";
 import { readAddresses, readHello } from "./hello.ts";
 import { refuse } from "./refusal.ts";
 import { SentBefore } from "./sent-before.ts";
@@ -69,8 +68,7 @@ export class Fanout {
   readonly #world: World;
   readonly #streams = new Set<Stream>();
   readonly #byNode = new Map<string, Stream>();
-  // Given no state because that would be a mass removal.
-  readonly #held = new Set<Stream>();
+  readonly #held: HeldStreams<Stream>;
   readonly #sentBefore: SentBefore;
   readonly #endLog: EndLog;
   #isGranting = false;
@@ -81,6 +79,7 @@ export class Fanout {
     this.#options = options;
     this.#catalog = options.catalog;
     this.#endLog = new EndLog(options.log);
+    this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits);
@@ -94,27 +93,23 @@ export class Fanout {
     readonly agents: number;
     readonly snapshots: number;
     readonly snapshotsWaiting: number;
-    readonly held: number;
   } {
     return {
       streams: this.#streams.size,
       agents: this.#byNode.size,
       snapshots: this.#turns.granted,
       snapshotsWaiting: this.#turns.waiting,
-      held: this.#held.size,
     };
   }
 
   /** Nodes that are given no state because that would be a mass removal. */
   get heldNodes(): readonly string[] {
-    return [...this.#held].flatMap(({ agent }) => agent?.node ?? []);
+    return this.#held.nodes;
   }
 
   /** `isRemovalConfirmed` answers true now. */
   removalConfirmed(): void {
-    eachPaced([...this.#held], this.#options.fanoutLimits.streamsPerTurn, (stream) =>
-      this.#dispatch(stream, { kind: "confirmed" }),
-    );
+    this.#dispatchToAll({ kind: "confirmed" });
   }
 
   open(port: StreamPort): StreamInput {
@@ -300,27 +295,9 @@ export class Fanout {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
-    this.#noteHeld(stream, before);
+    const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
+    this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
     for (const effect of effects) this.#perform(stream, effect);
-  }
-
-  #noteHeld(stream: Stream, before: StreamState): void {
-    const doubt = doubtOf(stream.state);
-    if (doubt === doubtOf(before) || stream.agent === undefined) return;
-    const { fleet, log } = this.#options;
-    const { node } = stream.agent;
-    const reason = doubt === undefined ? undefined : printDoubt(doubt, this.#catalog.services);
-    if (reason === undefined) {
-      this.#held.delete(stream);
-      if (this.#held.size === 0) log.warn("no agent waits for a mass removal to be confirmed any more");
-    } else {
-      // The first one loudly: all of them are in the status.
-      if (this.#held.size === 0) log.error(`mass removal held: ${reason}`, { node });
-      else log.debug(`mass removal held: ${reason}`, { node });
-      this.#held.add(stream);
-    }
-    // What an agent says itself is in its acks.
-    if (this.#byNode.get(node) === stream) fleet.held(node, doubt?.by === "control-plane" ? reason : undefined);
   }
 
   #perform(stream: Stream, effect: Effect): void {
@@ -412,11 +389,6 @@ export class Fanout {
   #nowUs(): number {
     return Math.round(this.#options.now() * 1_000);
   }
-}
-
-// Undefined: this stream is not held.
-function doubtOf(state: StreamState): Doubt | undefined {
-  return state.phase === "open" && state.progress.kind === "held" ? state.progress.doubt : undefined;
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {
