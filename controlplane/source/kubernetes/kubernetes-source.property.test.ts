@@ -17,6 +17,14 @@ type Action =
   | { readonly kind: "bookmark" | "end" | "cut"; readonly of: Kind }
   /** An event that was sent before, again. */
   | { readonly kind: "replay"; readonly of: Kind; readonly name: number }
+  /** Changes that no watch sees, with or without the history of them. */
+  | {
+      readonly kind: "gap";
+      readonly of: Kind;
+      readonly puts: number[];
+      readonly removes: number[];
+      readonly isCompacted: boolean;
+    }
   /** The next requests go wrong. */
   | { readonly kind: "twist"; readonly times: number; readonly twist: Twist }
   | { readonly kind: "turns"; readonly count: number };
@@ -40,6 +48,16 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("compact") }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("bookmark", "end", "cut"), of }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("replay"), of, name }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("gap"),
+      of,
+      puts: fc.array(name, { maxLength: 3 }),
+      removes: fc.array(name, { maxLength: 5 }),
+      isCompacted: fc.boolean(),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("twist"), times: fc.integer({ min: 1, max: 4 }), twist }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("turns"), count: fc.integer({ min: 1, max: 20 }) }) },
 );
@@ -82,6 +100,12 @@ async function act(
     case "replay":
       api.say(does.of, api.earlierLine(does.of, `ns/o${does.name}`));
       return;
+    case "gap":
+      api.cut(does.of);
+      for (const at of does.puts) api.put(does.of, objectOf(does.of, at, 2));
+      for (const at of does.removes) api.remove(does.of, `ns/o${at}`);
+      if (does.isCompacted) api.compact();
+      return;
     case "twist":
       setTwist(does.twist, does.times);
       return;
@@ -116,8 +140,8 @@ test("whatever happens, it ends with what the API has", async () => {
       api.put("Service", serviceObject("last"));
       api.put("EndpointSlice", sliceObject("last", ["10.0.0.8"]));
       const expected = (): readonly string[] => [
-        ...api.selected("Service").map((of) => `Service ${of}`),
-        ...api.selected("EndpointSlice").map((of) => `EndpointSlice ${of}`),
+        ...api.selected("Service").map((found) => `Service ${found}`),
+        ...api.selected("EndpointSlice").map((found) => `EndpointSlice ${found}`),
       ];
       const isThere = (): boolean => run.records.has("Service ns/last") && run.records.has("EndpointSlice ns/last");
       await run.until(() => run.timesSynced === 1 && isThere());
@@ -127,7 +151,7 @@ test("whatever happens, it ends with what the API has", async () => {
           assert.ok(change.op === "put" || change.name !== "ns/stays", "an invented removal");
       for (const [key, record] of run.records) assert.deepEqual(served(record), api.served(key), key);
     }),
-    { numRuns: 60 },
+    { numRuns: 100 },
   );
 });
 

@@ -89,6 +89,21 @@ describe("reading everything", () => {
     assert.deepEqual(run.source.missing(), []);
   });
 
+  test("what a stream brought that broke is forgotten: it may be gone by now", async () => {
+    await using api = await ScriptedApi.start();
+    for (const service of ["a", "b", "c"]) api.put("Service", serviceObject(service));
+    let times = 0;
+    api.twist = (asked) => {
+      if (!isService(asked)) return undefined;
+      if (times++ === 0) return { cutAfterBytes: api.lineOf("ns/a").length + 20 };
+      api.remove("Service", "ns/a");
+      return undefined;
+    };
+    await using run = SourceRun.start(api);
+    await run.until(() => run.timesSynced === 1);
+    assert.deepEqual([...run.records.keys()], ["Service ns/b", "Service ns/c"]);
+  });
+
   test("a continue token that expires leads to one list in one page", async () => {
     await using api = await ScriptedApi.start();
     for (let i = 0; i < 9; i++) api.put("Service", serviceObject(`s${i}`));
