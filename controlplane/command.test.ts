@@ -20,6 +20,8 @@ const refused: readonly (readonly [name: string, args: readonly string[], says: 
   ["half of TLS", [...needed, "--tls-cert", "a"], /belong together/],
   ["TLS and --insecure", [...needed, ...tls, "--insecure"], /excludes/],
   ["a port that is none", [...needed.slice(0, 3), "127.0.0.1:x", "--http", "127.0.0.1:0", "--insecure"], /HOST:PORT/],
+  ["a share above 100%", [...needed, "--insecure", "--mass-removal-threshold", "101%"], /a share from 0% to 100%/],
+  ["a hold of no time", [...needed, "--insecure", "--mass-removal-hold", "0s"], /give a duration from 1ms/],
   ["a CIDR that is none", [...needed, "--insecure", "--service-cidr", "10.0.0.0"], /"10\.0\.0\.0": give a CIDR/],
 ];
 
@@ -53,4 +55,17 @@ test("every flag can be a variable, and service CIDRs are many", () => {
     { address: "10.96.0.0", length: 12 },
     { address: "fd00:96::", length: 108 },
   ]);
+});
+
+test("mass removals are held above half of the services for 10 minutes, unless flags say otherwise", () => {
+  const cases: readonly (readonly [args: readonly string[], percent: number, holdMs: number])[] = [
+    [[], 50, 600_000],
+    [["--mass-removal-threshold", "0", "--mass-removal-hold", "1m30s"], 0, 90_000],
+    [["--mass-removal-threshold", "75%"], 75, 600_000],
+  ];
+  for (const [args, percent, holdMs] of cases) {
+    const parsed = parseCommand(controlPlaneCommand, [...needed, "--insecure", ...args], {});
+    assert.ok(parsed.kind === "run");
+    assert.deepEqual([parsed.values.massRemovalThreshold, parsed.values.massRemovalHold], [percent, holdMs]);
+  }
 });

@@ -182,7 +182,7 @@ export class Pipeline implements SourceSink {
   confirmRemoval(by: string): ConfirmedRemoval {
     const nodes = this.fanout.heldNodes;
     const removal = this.#guard.confirm(nodes.length, by);
-    this.fanout.removalConfirmed();
+    if (nodes.length > 0) this.fanout.removalConfirmed();
     if (removal !== undefined) this.#changed(this.#now());
     return { removal, nodes };
   }

@@ -1,7 +1,7 @@
 /** The three places of DESIGN section 4 in one pipeline: source, stream, mark. Agents are scripted and guard themselves as real ones do. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { HeldResources } from "../fanout/held-resources.ts";
+import type { HeldResources } from "../fanout/held-resources.ts";
 import type { ScriptedAgent } from "../fanout/scripted-agent.ts";
 import { RunningPipeline } from "../running-pipeline.ts";
 import type { RunningOptions } from "../running-pipeline.ts";
