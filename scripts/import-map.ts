@@ -90,7 +90,6 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/dataplane/kernel/round-applier.ts": ["clock of durations"],
 
   "cli/main.ts": ["the process"],
-  "cli/confirm-removal.ts": ["stdout"],
   "cli/explain.ts": ["stdout", "stdin and files of flows"],
   "cli/fleet-client.ts": ["@grpc/grpc-js", "clock of deadlines"],
   "cli/fleet-error.ts": ["@grpc/grpc-js"],
@@ -103,6 +102,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],
   "cli/wait.ts": ["timers"],
+  "cli/confirm-removal.ts": ["stdout"],
 };
 
 /** Shells with pure functions or flags that pure files use; their I/O begins only when a shell asks for it. */
