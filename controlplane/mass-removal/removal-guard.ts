@@ -136,5 +136,5 @@ export class RemovalGuard {
 const endings: Readonly<Record<HoldEnd, (what: string) => string>> = {
   confirmed: (what) => `confirmed, ${what} are removed`,
   lasted: (what) => `it has lasted, ${what} are removed`,
-  "came-back": (what) => `most came back, ${what} did not and are removed`,
+  "came-back": () => "everything came back",
 };

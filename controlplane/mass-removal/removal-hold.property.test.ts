@@ -154,8 +154,7 @@ class Model {
     for (const name of slices) assert.ok(served.slices.has(name), `${name} was added and is not served`);
     const guarded = this.guarded;
     if (guarded !== undefined) {
-      const lost = this.lost(guarded.services, before);
-      if (!isMassRemoval(lost, guarded.ofServices, limits)) this.guarded = undefined;
+      if (this.lost(guarded.services, before) === 0) this.guarded = undefined;
     }
     assert.equal(this.hold.held !== undefined, this.guarded !== undefined, "a hold stands as long as it must");
     if (this.guarded === undefined) {

@@ -10,7 +10,8 @@
  *    Changes that are no relist (a watch event is about one object) go on, but for slices of services that are held.
  * 2. Additions and changes go on. What comes back is held no longer; a service that gets a slice loses the ones it lost at once.
  * 3. What the doubted source itself added is not guarded: a folder swapped back leaves nothing of the wrong one.
- * 4. A hold ends when it is confirmed, when it has lasted, or when what is still lost is no mass removal; then all of it goes on.
+ * 4. A hold ends when it is confirmed, when it has lasted, or when nothing is lost any more; then all of it goes on. A restored
+ *    backup comes back one by one: that most is there again says nothing about the rest.
  */
 import { compareText } from "@weft/proto/address.ts";
 import type { ChangeBatch, RecordChange, RecordKind } from "../source/source.ts";
@@ -33,7 +34,7 @@ export type HoldEnd = "confirmed" | "lasted" | "came-back";
 
 export type HoldEvent =
   | { readonly kind: "began" | "changed"; readonly removal: HeldRemoval }
-  /** `removal`: as it was; of what came back the rest, which is removed now. */
+  /** `removal`: as it was. */
   | { readonly kind: "ended"; readonly removal: HeldRemoval; readonly how: HoldEnd };
 
 type Put = Extract<RecordChange, { readonly op: "put" }>;
@@ -92,7 +93,7 @@ export class RemovalHold {
     this.#releaseSlices(hold);
 
     const lost = this.#lost(hold).size;
-    if (!isMassRemoval(lost, hold.ofServices, this.#limits)) return this.#end(hold, "came-back");
+    if (lost === 0) return this.#end(hold, "came-back");
     if (begun !== undefined) return { kind: "began", removal: this.#describe(hold) };
     return lost === lostBefore ? undefined : { kind: "changed", removal: this.#describe(hold) };
   }
