@@ -266,7 +266,7 @@ describe("when the API server", () => {
       api.twist = twist;
       for (const service of ["a", "b", "c"]) api.put("Service", serviceObject(service));
       await using run = await SourceRun.synced(api);
-      api.twist = firstTimes(2, ({ kind, type }) => kind === "Service" && type === "watch", { status: 503 });
+      api.twist = firstTimes(2, ({ kind, type }) => kind === "Service" && type === "watch", { status: 429 });
       api.cut("Service");
       await run.until(() => api.asked.length > 0);
       api.put("Service", serviceObject("b", 81));
@@ -307,22 +307,28 @@ describe("when the API server", () => {
     assert.ok(api.renewals > 0);
   });
 
-  test("comes back without its data, that is seen although its history is younger", async () => {
-    await using api = await ScriptedApi.start();
-    for (const service of ["a", "b"]) api.put("Service", serviceObject(service));
-    await using run = await SourceRun.synced(api);
-    const port = Number(new URL(api.address).port);
-    api.stop();
-    await run.until(() => run.metric('weft_kubernetes_errors_total{kind="Service",code="unreachable"}') > 0);
-    api.loseData();
-    await api.restart(port);
-    await run.until(() => run.metric('weft_kubernetes_syncs_total{kind="Service",reason="too-large"}') === 1);
-    assert.deepEqual(run.changes, ["remove ns/a", "remove ns/b"]);
-    assert.deepEqual(
-      run.batches.map(({ isRelist }) => isRelist),
-      [true],
-    );
-  });
+  for (const [reason, twist] of [
+    ["outage", () => undefined],
+    ["too-large", refuseStreams],
+  ] as const) {
+    test(`comes back without its data, that is seen although its history is younger (${reason})`, async () => {
+      await using api = await ScriptedApi.start();
+      api.twist = twist;
+      for (const service of ["a", "b"]) api.put("Service", serviceObject(service));
+      await using run = await SourceRun.synced(api);
+      const port = Number(new URL(api.address).port);
+      api.stop();
+      await run.until(() => run.metric('weft_kubernetes_errors_total{kind="Service",code="unreachable"}') > 0);
+      api.loseData();
+      await api.restart(port);
+      await run.until(() => run.metric(`weft_kubernetes_syncs_total{kind="Service",reason="${reason}"}`) === 1);
+      assert.deepEqual(run.changes, ["remove ns/a", "remove ns/b"]);
+      assert.deepEqual(
+        run.batches.map(({ isRelist }) => isRelist),
+        [true],
+      );
+    });
+  }
 
   test("says nothing for too long, everything is compared over a new connection", async () => {
     await using api = await ScriptedApi.start();

@@ -112,8 +112,11 @@ export type ReflectorEvent =
 
 /** The next thing to do; what it leads to are events. At most one at a time is under way. */
 export type ReflectorRequest =
-  /** A watch with initial events. Starts a collection. */
-  | { readonly kind: "stream"; readonly version: string; readonly timeoutSeconds: number }
+  /**
+   * A watch with initial events: everything as it is now. Starts a collection. Never "not older than" a version: an API server that
+   * lost its data answers 200 and then waits for its history to get there.
+   */
+  | { readonly kind: "stream"; readonly timeoutSeconds: number }
   /** Without `continueToken` it starts a collection. `limit` 0: no pages. */
   | { readonly kind: "list"; readonly version: string; readonly limit: number; readonly continueToken: string }
   | { readonly kind: "watch"; readonly version: string; readonly timeoutSeconds: number }

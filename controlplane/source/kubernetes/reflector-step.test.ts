@@ -72,7 +72,8 @@ function told(state: ReflectorState, event: ReflectorEvent, given: StepInput = i
     asked = `wait ${request.delayMs} then ${next.state.phase === "waiting" ? next.state.next : "?"}`;
   else if (request?.kind === "list")
     asked = `list ${request.continueToken === "" ? `@${request.version}` : `continue ${request.continueToken}`} limit ${request.limit}`;
-  else if (request !== undefined) asked = `${request.kind} @${request.version} ${request.timeoutSeconds}s`;
+  else if (request?.kind === "watch") asked = `watch @${request.version} ${request.timeoutSeconds}s`;
+  else if (request !== undefined) asked = `stream ${request.timeoutSeconds}s`;
   const after = next.state.phase === "waiting" && next.state.memory.isVersionLost ? "lost" : "";
   return [effects.join("+"), asked, after].filter((part) => part !== "").join(" | ");
 }
@@ -153,12 +154,12 @@ const watches: Record<EventName, string> = {
   ended: "watch @100 300s",
   gone: "report | wait 0 then sync | lost",
   tooLarge: "report | wait 0 then sync | lost",
-  unauthorized: "report+renew | wait 0 then watch",
-  forbidden: "report | wait 800 then watch",
-  notFound: "report | wait 800 then watch",
-  unknownQuery: "report | wait 800 then watch",
+  unauthorized: "report+renew | wait 0 then sync",
+  forbidden: "report | wait 800 then sync",
+  notFound: "report | wait 800 then sync",
+  unknownQuery: "report | wait 800 then sync",
   tooMany: "report | wait 7000 then watch",
-  broken: "report | wait 800 then watch",
+  broken: "report | wait 800 then sync",
   unreachable: "report+renew | wait 800 then sync",
   torn: "report | wait 0 then watch",
   silent: "report | wait 800 then sync",
@@ -167,7 +168,7 @@ const watches: Record<EventName, string> = {
 };
 
 const table: Record<StateName, Record<EventName, string>> = {
-  idle: { ...waits, start: "stream @ 300s" },
+  idle: { ...waits, start: "stream 300s" },
   streaming: streams,
   restreaming: {
     ...streams,
@@ -180,7 +181,7 @@ const table: Record<StateName, Record<EventName, string>> = {
   unopened: { ...watches, ended: "report | wait 800 then watch" },
   young: { ...watches, ended: "report | wait 800 then watch" },
   watching: watches,
-  waitingToSync: { ...waits, due: "stream @100 300s" },
+  waitingToSync: { ...waits, due: "stream 300s" },
   waitingToWatch: { ...waits, due: "watch @100 300s" },
 };
 
@@ -205,36 +206,42 @@ describe("over time", () => {
     }
     return { state, last };
   }
-  const { due, torn, broken, gone, lastPage, initialEnd } = events;
+  const { due, torn, gone, lastPage, initialEnd } = events;
+  const busy = status(429);
 
   test("delays double from 0.8 s to 30 s, with as much jitter again, and begin anew after two minutes", () => {
     let state: ReflectorState = states.watching;
     const delays: number[] = [];
     for (let i = 0; i < 8; i++) {
-      const failed = step(state, broken, input);
+      const failed = step(state, busy, input);
       delays.push(failed.request?.kind === "wait" ? failed.request.delayMs : -1);
       state = step(failed.state, due, input).state;
     }
     assert.deepEqual(delays, [800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
-    assert.equal(told(state, broken, { ...input, nowMs: nowMs + 120_001 }), "report | wait 800 then watch");
-    assert.equal(told(states.watching, broken, { ...input, jitter: 0.5 }), "report | wait 1200 then watch");
+    assert.equal(told(state, busy, { ...input, nowMs: nowMs + 120_001 }), "report | wait 800 then watch");
+    assert.equal(told(states.watching, busy, { ...input, jitter: 0.5 }), "report | wait 1200 then watch");
   });
 
   test("what is over at once the first time is waited for the second time", () => {
-    assert.equal(after(states.watching, torn, due, torn).last, "report | wait 1600 then watch");
+    assert.equal(after(states.watching, torn, due, torn).last, "report | wait 1600 then sync");
     assert.equal(after(states.watching, gone, due, gone).last, "report | wait 1600 then sync | lost");
   });
 
+  test("a watch that broke is taken up again at once or not at all", () => {
+    assert.equal(after(states.watching, torn, due).last, "watch @100 300s");
+    assert.equal(after(states.watching, busy, due, torn, due).last, "stream 300s");
+  });
+
   test("Retry-After is obeyed up to a limit, and never shortens the wait", () => {
-    assert.equal(told(states.watching, status(503, { retryAfterMs: 1 })), "report | wait 800 then watch");
+    assert.equal(told(states.watching, status(503, { retryAfterMs: 1 })), "report | wait 800 then sync");
     assert.equal(told(states.watching, status(429, { retryAfterMs: 1e9 })), "report | wait 300000 then watch");
   });
 
-  test("after a 410 everything is asked for as it is now, and then again not older than what is held", () => {
-    assert.equal(after(states.watching, gone, due).last, "stream @ 300s");
+  test("after a 410 lists are asked for as of now, and then again not older than what is held", () => {
+    assert.equal(after(states.watching, gone, due).last, "stream 300s");
     assert.equal(after(states.listing, gone, due).last, "list @ limit 500");
     assert.equal(after(states.listing, gone, due, lastPage).last, "replace:expired | watch @200 300s");
-    assert.equal(after(states.watching, gone, due, initialEnd, torn, due).last, "watch @150 300s");
+    assert.equal(after(states.watching, gone, due, initialEnd, events.ended).last, "watch @150 300s");
   });
 
   test("a continue token that expired leads to one list without pages", () => {
@@ -249,11 +256,11 @@ describe("over time", () => {
   });
 
   test("streams that break twice in a row give way to lists, for a while", () => {
-    assert.equal(after(states.streaming, torn, due).last, "stream @ 300s");
+    assert.equal(after(states.streaming, torn, due).last, "stream 300s");
     assert.equal(after(states.streaming, torn, due, torn, due).last, "list @0 limit 500");
     const { state } = after(states.streaming, torn, due, torn, due, lastPage, events.silent);
-    assert.equal(told(state, due, { ...input, nowMs: nowMs + limits.streamBlockedMs }), "stream @200 300s");
-    assert.equal(after(states.streaming, events.unreachable, due, events.unreachable, due).last, "stream @ 300s");
+    assert.equal(told(state, due, { ...input, nowMs: nowMs + limits.streamBlockedMs }), "stream 300s");
+    assert.equal(after(states.streaming, events.unreachable, due, events.unreachable, due).last, "stream 300s");
   });
 
   test("a kind that may be missing and is not served is empty, and looked for now and then", () => {
@@ -288,6 +295,6 @@ describe("over time", () => {
   });
 
   test("watches are asked for 5 to 10 minutes", () => {
-    assert.equal(told(states.idle, events.start, { ...input, jitter: 0.999 }), "stream @ 600s");
+    assert.equal(told(states.idle, events.start, { ...input, jitter: 0.999 }), "stream 600s");
   });
 });

@@ -54,24 +54,28 @@ function stay(state: ReflectorState, effects: readonly ReflectorEffect[] = []): 
   return { state, effects, request: undefined };
 }
 
-// Asks for everything: as a stream where that works, else as a list. Not older than what is held; if the API server cannot say
-// that, what it has now.
+// Asks for everything: as a stream where that works, else as a list.
 function sync(memory: Memory, input: StepInput): Step {
-  const version = memory.isVersionLost ? "" : memory.version;
   if (input.nowMs >= memory.streamBlockedUntilMs) {
     const watchSeconds = pickWatchSeconds(input);
-    const request: ReflectorRequest = { kind: "stream", version, timeoutSeconds: watchSeconds };
+    const request: ReflectorRequest = { kind: "stream", timeoutSeconds: watchSeconds };
     return { state: { phase: "streaming", memory, sinceMs: input.nowMs, watchSeconds }, effects: [], request };
   }
   const limit = memory.isUnpaged ? 0 : input.limits.pageSize;
   const request: ReflectorRequest = {
     kind: "list",
-    // "0", whatever the API server has in its cache, is cheapest, and good enough for a start.
-    version: version === "" && !memory.isVersionLost ? "0" : version,
+    version: listVersion(memory),
     limit,
     continueToken: "",
   };
   return { state: { phase: "listing", memory, pages: 0, isPaged: limit > 0 }, effects: [], request };
+}
+
+// Not older than what is held; if the API server cannot say that, as it is now. At the start "0", whatever it has in its cache, is
+// cheapest and good enough.
+function listVersion({ version, isVersionLost }: Memory): string {
+  if (isVersionLost) return "";
+  return version === "" ? "0" : version;
 }
 
 function watch(memory: Memory, input: StepInput): Step {
@@ -239,12 +243,17 @@ function recover(state: ReflectorState, failure: ApiFailure, input: StepInput): 
     case "status":
       if (failure.code === 410) return lost("expired");
       if (failure.isTooLarge) return lost("too-large");
-      return failure.code === 401 ? again(true, { kind: "renew" }) : again(false);
+      if (failure.code === 429) return again(false);
+      // A balancer says 5xx while an API server is away; one that lost its data knows no token of before.
+      return failure.code === 401
+        ? { ...resync("outage"), effects: [{ kind: "renew" }], isQuick: true }
+        : resync("outage");
     case "unreachable":
       // Also the address, the CA and the certificate may be other ones by now.
       return { ...resync("outage"), effects: [{ kind: "renew" }] };
     case "torn":
-      return again(true);
+      // A watch is taken up again at once or not at all: while one waits, the API server may be restarted.
+      return failedAgain(memory.backoff, input.nowMs).failures === 1 ? again(true) : resync("outage");
     case "silent":
       return resync("silent");
     case "malformed":

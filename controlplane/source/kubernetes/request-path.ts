@@ -23,22 +23,19 @@ export function requestPath(
     case "stream":
       query.set("sendInitialEvents", "true");
       query.set("resourceVersionMatch", "NotOlderThan");
-      setWatch(query, request);
+      setWatch(query, request.timeoutSeconds);
       break;
     case "watch":
-      setWatch(query, request);
+      setWatch(query, request.timeoutSeconds);
+      if (request.version !== "") query.set("resourceVersion", request.version);
       break;
   }
   const text = query.toString();
   return text === "" ? path : `${path}?${text}`;
 }
 
-function setWatch(
-  query: URLSearchParams,
-  { version, timeoutSeconds }: { readonly version: string; readonly timeoutSeconds: number },
-): void {
+function setWatch(query: URLSearchParams, timeoutSeconds: number): void {
   query.set("watch", "1");
   query.set("allowWatchBookmarks", "true");
   query.set("timeoutSeconds", String(timeoutSeconds));
-  if (version !== "") query.set("resourceVersion", version);
 }

@@ -290,10 +290,6 @@ export class ScriptedApi implements AsyncDisposable {
 
   #watch({ kind, type, query }: Asked, response: ServerResponse, twist: Twist): void {
     const version = Number(query.get("resourceVersion") ?? 0);
-    if (type === "stream" && version > this.#version) {
-      tooLarge(response);
-      return;
-    }
     response.writeHead(200, { "content-type": "application/json" });
     response.flushHeaders();
     const watch: Watch = { kind, response, selector: query.get("labelSelector") ?? "", twist };
