@@ -51,7 +51,7 @@ describe("reading everything", () => {
         assert.equal(headers.authorization, "Bearer t");
         assert.equal((headers.accept ?? "").includes("as=PartialObjectMetadata"), kind === "Node");
       }
-      assert.equal(run.metric('weft_kubernetes_watches_open{kind="Service"}'), 1);
+      await run.until(() => run.metric('weft_kubernetes_watches_open{kind="Service"}') === 1);
       assert.equal(run.metric('weft_kubernetes_records{kind="Service"}'), 5);
     });
   }
