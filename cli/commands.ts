@@ -209,10 +209,36 @@ const revisions = defineCommand({
   check: (values) => checkClientTls(values),
 });
 
+const confirmRemovalFlags = {
+  ...remoteFlags,
+  output: choice({ short: "o", choices: ["text", "json"], default: "text", help: "Form of the result." }),
+} as const;
+
+const confirmRemoval = defineCommand({
+  name: "weft confirm-removal",
+  summary: "Confirm the mass removal that is held back: the services are really meant to be gone.",
+  details:
+    "Confirms what `weft status` says is held at this moment, of the source and for nodes, and nothing that comes later.\n" +
+    "Exit codes: 0, also if nothing is held; 1 if the control plane cannot be asked.",
+  flags: confirmRemovalFlags,
+  examples: ["weft confirm-removal --controlplane 10.0.0.1:7000 --insecure"],
+  alternatives: [clientTlsAlternative],
+  check: (values) => checkClientTls(values),
+});
+
 export const weft = defineProgram({
   name: "weft",
   summary: "Plan, watch and wait: what every node holds of the services of a cluster, and since when.",
-  commands: { plan, explain, status, wait, "get services": getServices, "get backends": getBackends, revisions },
+  commands: {
+    plan,
+    explain,
+    status,
+    wait,
+    "get services": getServices,
+    "get backends": getBackends,
+    revisions,
+    "confirm-removal": confirmRemoval,
+  },
 });
 
 export type PlanValues = Values<typeof sourceFlags>;
@@ -220,6 +246,7 @@ export type ExplainValues = Values<typeof explainFlags>;
 export type StatusValues = Values<typeof statusFlags>;
 export type WaitValues = Values<typeof waitFlags>;
 export type GetValues = Values<typeof getFlags>;
+export type ConfirmRemovalValues = Values<typeof confirmRemovalFlags>;
 export type RevisionsValues = Values<typeof revisionsFlags>;
 
 function checkSource(values: PlanValues): string | undefined {

@@ -2,12 +2,14 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Client, connectivityState, type ClientOptions } from "@grpc/grpc-js";
 import {
+  ConfirmRemovalRequestSchema,
   FleetService,
   GetStateRequestSchema,
   GetStatusRequestSchema,
   WaitRequestSchema,
   WatchRevisionsRequestSchema,
   WatchStatusRequestSchema,
+  type ConfirmRemovalResponse,
   type GetStateResponse,
   type GetStatusResponse,
   type WaitRequestSchema as WaitRequestDescriptor,
@@ -72,14 +74,12 @@ export class FleetClient implements Disposable {
 
   /** @throws ProgramError */
   async getStatus(): Promise<GetStatusResponse> {
-    for await (const response of this.#stream(
-      FleetService.method.getStatus,
-      create(GetStatusRequestSchema),
-      answerMsMax,
-    )) {
-      return response;
-    }
-    throw new ProgramError("failed", `control plane ${this.target} gave no answer`, { remedy: "ask again" });
+    return await this.#ask(FleetService.method.getStatus, create(GetStatusRequestSchema));
+  }
+
+  /** @throws ProgramError */
+  async confirmRemoval(): Promise<ConfirmRemovalResponse> {
+    return await this.#ask(FleetService.method.confirmRemoval, create(ConfirmRemovalRequestSchema));
   }
 
   watchStatus(): AsyncIterable<WatchStatusResponse> {
@@ -102,6 +102,14 @@ export class FleetClient implements Disposable {
   [Symbol.dispose](): void {
     this.#closed.abort();
     this.#client.close();
+  }
+
+  async #ask<I extends DescMessage, O extends DescMessage>(
+    method: Parameters<typeof methodDefinition<I, O>>[0],
+    request: MessageShape<I>,
+  ): Promise<MessageShape<O>> {
+    for await (const response of this.#stream(method, request, answerMsMax)) return response;
+    throw new ProgramError("failed", `control plane ${this.target} gave no answer`, { remedy: "ask again" });
   }
 
   // Throws ProgramError with grpc-js's error as its cause.

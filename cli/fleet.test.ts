@@ -4,13 +4,47 @@ import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { FailureCategory } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { Protocol, ResourceSchema, ServiceType, type Resource } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import type { WatchRevisionsResponseSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import type {
+  ConfirmRemovalResponseSchema,
+  WatchRevisionsResponseSchema,
+} from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 import { runWeft, startWeft } from "./run-weft.ts";
 import { Refusal, scriptedFleet } from "./scripted-fleet.ts";
 
 const target = (port: number): string[] => ["--controlplane", `127.0.0.1:${port}`, "--insecure"];
 const epoch = { createdMs: 1_763_881_972_000n, random: 0x9f3a12bc };
+
+describe("weft confirm-removal", () => {
+  const removal = { services: 20, ofServices: 21, serviceNames: ["shop/a", "shop/b"] };
+  const answers: readonly (readonly [
+    name: string,
+    answer: MessageInitShape<typeof ConfirmRemovalResponseSchema>,
+    text: string,
+    json: string,
+  ])[] = [
+    [
+      "of the source and of nodes",
+      { removal, nodes: 1, nodeNames: ["n1"] },
+      "confirmed: 20 of 21 services are removed: shop/a, shop/b, and 18 more\nconfirmed for 1 node: n1\n",
+      '{"services":20,"ofServices":21,"serviceNames":["shop/a","shop/b"],"nodes":1,"nodeNames":["n1"]}\n',
+    ],
+    [
+      "of nothing",
+      {},
+      "nothing is held\n",
+      '{"services":0,"ofServices":0,"serviceNames":[],"nodes":0,"nodeNames":[]}\n',
+    ],
+  ];
+  for (const [name, answer, text, json] of answers) {
+    it(`prints what it confirmed: ${name}`, async () => {
+      using fleet = await scriptedFleet({ confirmRemoval: () => answer });
+      assert.deepEqual(await runWeft("confirm-removal", ...target(fleet.port)), { code: 0, stdout: text, stderr: "" });
+      const asJson = await runWeft("confirm-removal", "-o", "json", ...target(fleet.port));
+      assert.deepEqual(asJson, { code: 0, stdout: json, stderr: "" });
+    });
+  }
+});
 
 describe("weft status", () => {
   const failures = [
@@ -47,6 +81,18 @@ describe("weft status", () => {
       "n2: and 1 more",
       "",
     ]);
+  });
+
+  it("says what is held back, behind what is always there", async () => {
+    const heldRemoval = { services: 12, ofServices: 14, sinceMs: 1_763_881_972_000n, untilMs: 1_763_882_572_000n };
+    using fleet = await scriptedFleet({ getStatus: () => ({ status: { epoch, revision: 7n, nodes, heldRemoval } }) });
+    const { stdout } = await runWeft("status", "-o", "json", ...target(fleet.port));
+    const held =
+      ',"heldRemoval":{"services":12,"ofServices":14,"since":"2025-11-23T07:12:52.000Z",' +
+      '"until":"2025-11-23T07:22:52.000Z","serviceNames":[]}}\n';
+    assert.equal(stdout, json.replace(/}\n$/, held));
+    const text = await runWeft("status", ...target(fleet.port));
+    assert.match(text.stdout, /^MASS REMOVAL HELD: the source lacks 12 of 14 services .*`weft confirm-removal`$/m);
   });
 
   it("goes on with --watch until it is interrupted", async () => {

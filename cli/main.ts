@@ -20,6 +20,8 @@ async function main(signal: AbortSignal): Promise<ExitCode> {
       return (await import("./get.ts")).runGetServices(parsed.values, signal);
     case "get backends":
       return (await import("./get.ts")).runGetBackends(parsed.values, signal);
+    case "confirm-removal":
+      return (await import("./confirm-removal.ts")).runConfirmRemoval(parsed.values, signal);
     case "revisions":
       return (await import("./revisions.ts")).runRevisions(parsed.values, signal);
   }

@@ -9,6 +9,7 @@ import {
   type ServerWritableStream,
 } from "@grpc/grpc-js";
 import {
+  ConfirmRemovalResponseSchema,
   FleetService,
   GetStateResponseSchema,
   GetStatusResponseSchema,
@@ -38,6 +39,7 @@ type Stream<S extends Parameters<typeof create>[0]> =
 /** Calls that are not scripted are refused as UNIMPLEMENTED. */
 export interface Script {
   readonly getStatus?: () => MessageInitShape<typeof GetStatusResponseSchema>;
+  readonly confirmRemoval?: () => MessageInitShape<typeof ConfirmRemovalResponseSchema>;
   readonly watchStatus?: () => Stream<typeof WatchStatusResponseSchema>;
   readonly watchRevisions?: (request: WatchRevisionsRequest) => Stream<typeof WatchRevisionsResponseSchema>;
   /** The signal aborts when the caller is gone. */
@@ -62,6 +64,13 @@ export async function scriptedFleet(
     getStatus: (_: ServerUnaryCall<unknown, unknown>, answer: sendUnaryData<unknown>) => {
       try {
         answer(null, create(GetStatusResponseSchema, required(script.getStatus)()));
+      } catch (error) {
+        answer(refusalOf(error));
+      }
+    },
+    confirmRemoval: (_: ServerUnaryCall<unknown, unknown>, answer: sendUnaryData<unknown>) => {
+      try {
+        answer(null, create(ConfirmRemovalResponseSchema, required(script.confirmRemoval)()));
       } catch (error) {
         answer(refusalOf(error));
       }

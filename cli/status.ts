@@ -1,6 +1,6 @@
 /** `weft status`: which node runs which revision. */
 import { FailureCategory, type Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { FleetStatus, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import type { FleetStatus, HeldRemoval, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
 import { writeOut } from "@weft/proto/program/stdout.ts";
 import type { StatusValues } from "./commands.ts";
@@ -44,7 +44,10 @@ function printJson(status: FleetStatus): string {
       reason,
     })),
   }));
-  return `${JSON.stringify({ epoch: printWireEpoch(status.epoch), revision: Number(status.revision), nodes })}\n`;
+  const fixed = { epoch: printWireEpoch(status.epoch), revision: Number(status.revision), nodes };
+  const { heldRemoval } = status;
+  // Only while something is held: the rest of the time the object is as it always was.
+  return `${JSON.stringify(heldRemoval === undefined ? fixed : { ...fixed, heldRemoval: heldOf(heldRemoval) })}\n`;
 }
 
 function printTable(status: FleetStatus): string {
@@ -60,7 +63,21 @@ function printTable(status: FleetStatus): string {
     String(node.failuresTotal),
   ]);
   const nodes = table(["NODE", "CONNECTED", "RECEIVED", "APPLIED", "LAG", "ROUND-TRIP", "DATAPLANE", "FAILURES"], rows);
-  return head + nodes + status.nodes.flatMap(failureLines).join("");
+  const held = status.heldRemoval === undefined ? "" : printHeld(status.heldRemoval);
+  return head + held + nodes + status.nodes.flatMap(failureLines).join("");
+}
+
+function heldOf({ services, ofServices, sinceMs, untilMs, serviceNames }: HeldRemoval) {
+  const [since, until] = [sinceMs, untilMs].map((ms) => new Date(Number(ms)).toISOString());
+  return { services, ofServices, since, until, serviceNames };
+}
+
+function printHeld(held: HeldRemoval): string {
+  const { services, ofServices, since, until } = heldOf(held);
+  return (
+    `MASS REMOVAL HELD: the source lacks ${services} of ${ofServices} services since ${since}; they are served as they were ` +
+    `until ${until}; look at the source, or run \`weft confirm-removal\`\n`
+  );
 }
 
 function failureLines(node: NodeStatus): readonly string[] {

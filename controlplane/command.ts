@@ -1,10 +1,12 @@
 /** The command line of `weft-controlplane`. */
 import { parseCidr } from "@weft/proto/program/address-values.ts";
 import { defineCommand } from "@weft/proto/program/command.ts";
-import { listOf, single, text } from "@weft/proto/program/flags.ts";
+import { duration, listOf, percent, single } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
+import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
   name: "weft-controlplane",
@@ -16,7 +18,7 @@ export const controlPlaneCommand = defineCommand({
     "/v1/wait?drained=IP:PORT&timeout=30s for preStop hooks.",
   ].join("\n"),
   flags: {
-    manifests: text({ value: "DIR", required: true, help: "Folder of manifests (YAML, JSON) to serve. Watched." }),
+    ...sourceFlags,
     listen: single({
       value: "HOST:PORT",
       required: true,
@@ -36,13 +38,27 @@ export const controlPlaneCommand = defineCommand({
       parse: parseCidr,
       help: "Range of ClusterIPs, beside those of ServiceCIDR objects.",
     }),
+    massRemovalThreshold: percent({
+      default: massRemovalLimits.thresholdPercent,
+      help: "Share of the services whose removal at once is held back (10 at least); 0: none is.",
+    }),
+    massRemovalHold: duration({
+      default: massRemovalLimits.holdMs,
+      minMs: 1,
+      help: "How long a removal is held back unless `weft confirm-removal` confirms it.",
+    }),
     ...logFlags,
   },
   examples: [
     "weft-controlplane --manifests ./manifests --listen 127.0.0.1:7000 --http 127.0.0.1:7001 --insecure",
     "weft-controlplane --manifests /etc/weft --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
     "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt --service-cidr 10.96.0.0/12",
+    "weft-controlplane --in-cluster --listen 0.0.0.0:7000 --http 0.0.0.0:7001 \\",
+    "    --tls-cert server.crt --tls-key server.key --tls-client-ca ca.crt",
   ],
-  alternatives: [serverTlsAlternative],
-  check: (values) => checkServerTls(values),
+  alternatives: [sourceAlternative, serverTlsAlternative],
+  check: (values) => {
+    const source = chooseSource(values);
+    return typeof source === "string" ? source : checkServerTls(values);
+  },
 });

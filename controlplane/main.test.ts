@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { credentials, status } from "@grpc/grpc-js";
 import type { ChannelCredentials } from "@grpc/grpc-js";
@@ -18,6 +19,7 @@ import { HeldResources } from "./fanout/held-resources.ts";
 import { ScriptedAgent } from "./fanout/scripted-agent.ts";
 import { FleetClient } from "./fleet/testing-fleet-client.ts";
 import { address } from "./fleet/testing-resources.ts";
+import { ScriptedApi } from "./source/kubernetes/scripted-api.ts";
 import { ControlPlane, runControlPlane } from "./testing-control-plane.ts";
 
 const service = `apiVersion: v1
@@ -251,8 +253,10 @@ test("with TLS only certificates without a node may read the fleet, and a node i
   using person = new FleetClient(plane.grpc, asPerson);
   assert.equal((await person.wait({ cursor: { revision: 1n } })).result?.outcome, WaitOutcome.DONE);
   using node = new FleetClient(plane.grpc, asNode);
+  assert.equal((await person.call(FleetService.method.confirmRemoval, {})).end.status, "OK");
   for (const end of [
     (await node.call(FleetService.method.getStatus, {})).end,
+    (await node.call(FleetService.method.confirmRemoval, {})).end,
     (await node.call(FleetService.method.watchStatus, {})).end,
     (await node.call(FleetService.method.watchRevisions, {})).end,
     (await node.wait({ drained })).end,
@@ -283,6 +287,19 @@ const badStarts = [
     says: /is not a folder/,
   },
   {
+    name: "a kubeconfig that is missing",
+    args: ["--kubeconfig", "/nowhere", ...listen, "--insecure"],
+    code: 1,
+    says: /--kubeconfig \/nowhere: .*; check the path/,
+  },
+  {
+    name: "no cluster around it",
+    args: ["--in-cluster", ...listen, "--insecure"],
+    code: 1,
+    says: /--in-cluster: KUBERNETES_SERVICE_HOST .*; run in a pod/,
+  },
+  { name: "two sources", args: [...tmp, "--in-cluster", ...listen, "--insecure"], code: 2, says: /exclude each other/ },
+  {
     name: "TLS files that are missing",
     args: [...tmp, ...listen, "--tls-cert", "/no.crt", "--tls-key", "/no.key", "--tls-client-ca", "/no.ca"],
     code: 1,
@@ -305,6 +322,26 @@ for (const { name, args, code, says } of badStarts) {
     assert.equal(said.length, 1, ended.stderr);
   });
 }
+
+test("an API server that is away is waited for: not ready, said in one line, and healed", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "weft-kube-"));
+  const api = await ScriptedApi.start();
+  const port = Number(new URL(api.address).port);
+  await writeFile(
+    join(folder, "config"),
+    `clusters: [{name: c, cluster: {server: "${api.address}"}}]\ncontexts: [{name: c, context: {cluster: c}}]\ncurrent-context: c\n`,
+  );
+  api.stop();
+  await using plane = await ControlPlane.startWith(["--kubeconfig", join(folder, "config"), "--insecure"], folder);
+  await plane.logged(/cannot be reached: connection refused/);
+  const unready = await plane.get("/readyz");
+  assert.equal(unready.status, 503);
+  assert.match(unready.body, /--kubeconfig .* is not synced[^]*cannot be reached: connection refused/);
+  await api.restart(port);
+  while ((await plane.get("/readyz")).status !== 200) await delay(20);
+  assert.equal(plane.stderr.match(/cannot be reached/g)?.length, 1);
+  api.stop();
+});
 
 test("refuses to start on a port that is in use, with the remedy", async () => {
   const other = createServer().listen(0, "127.0.0.1");

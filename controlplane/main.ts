@@ -1,6 +1,7 @@
 /** `weft-controlplane`: flags in, sources, streams, fleet and HTTP out. */
 import { randomBytes } from "node:crypto";
 import { listenGrpc } from "@weft/proto/grpc/listener.ts";
+import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { ExitCode } from "@weft/proto/program/exit.ts";
 import { exitCodes } from "@weft/proto/program/exit.ts";
 import type { Values } from "@weft/proto/program/flags.ts";
@@ -24,9 +25,10 @@ import { addFleetService } from "./fleet/fleet-service.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { controlPlaneRoutes } from "./http/routes.ts";
 import { MemoryLog } from "./log/memory-log.ts";
-import { checkManifestsFolder, refusalReporter } from "./manifests-folder.ts";
+import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
+import { openSource } from "./open-source.ts";
 import { Pipeline } from "./pipeline.ts";
-import { ManifestsSource } from "./source/manifests/manifests-source.ts";
+import { chooseSource } from "./source-flags.ts";
 
 runMain(command.name, async (signal) => {
   const parsed = parseCommand(command, process.argv.slice(2), process.env);
@@ -38,26 +40,33 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   const log = createLog(values);
   const metrics = new Metrics();
   addProcessMetrics(metrics, command.name);
-  await checkManifestsFolder(values.manifests);
+  const choice = chooseSource(values);
+  if (typeof choice === "string") throw new ProgramError("usage", choice, { remedy: "" });
+  const { source, name, missing: unsynced } = await openSource(choice, { log, metrics, version });
 
   const startedMs = Date.now();
   const fleet = new Fleet(startedMs);
   addFleetMetrics(metrics, fleet);
   logFleet(fleet, log);
   const pipeline = await Pipeline.open({
-    source: new ManifestsSource({ folder: values.manifests, onRefusals: refusalReporter(log, metrics) }),
+    source,
     history: new MemoryLog(startedMs, randomBytes(4).readUInt32BE()),
     fleet,
     log,
     metrics,
     version,
     compiler: { serviceCidrs: values.serviceCidr },
+    massRemoval: {
+      ...massRemovalLimits,
+      thresholdPercent: values.massRemovalThreshold,
+      holdMs: values.massRemovalHold,
+    },
   });
 
   const server = createGrpcServer(streamLimits);
   const identify = callIdentifier(security);
   addDiscoveryService(server, { fanout: pipeline.fanout, identify });
-  addFleetService(server, { fleet, state: pipeline, identify, log, signal });
+  addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
   await using grpc = await listenGrpc(server, values.listen, security, {
     log,
     signal,
@@ -65,12 +74,12 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   });
   const missing = (): readonly string[] => {
     if (signal.aborted) return ["it shuts down"];
-    return pipeline.isReady ? [] : [`the source --manifests ${values.manifests} is not synced`];
+    return pipeline.isReady ? [] : [`the source ${name} is not synced`, ...unsynced()];
   };
   await using http = await listenHttp(values.http, controlPlaneRoutes({ fleet, metrics, missing }), log);
 
   process.stdout.write(`ready grpc=${grpc.address} http=${http.address}\n`);
-  log.info("control plane runs", { version, manifests: values.manifests, grpc: grpc.address, http: http.address });
+  log.info("control plane runs", { version, source: name, grpc: grpc.address, http: http.address });
   await runAll([(stop) => pipeline.run(stop), (stop) => runFleet(fleet, stop)], signal);
   log.info("control plane ends", { signal: signal.reason });
   return exitCodes.ok;

@@ -40,6 +40,11 @@ export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fano
   });
   gauge("weft_fanout_streams", "Open streams, admitted or not.", () => fanout.sizes.streams);
   gauge("weft_fanout_agents", "Agents connected.", () => fanout.sizes.agents);
+  gauge(
+    "weft_fanout_mass_removal_agents",
+    "Agents that are given no state because that would be a mass removal which nobody confirmed.",
+    () => fanout.heldNodes.length,
+  );
   gauge("weft_fanout_snapshots_in_flight", "Snapshots being sent.", () => fanout.sizes.snapshots);
   gauge("weft_fanout_snapshots_waiting", "Agents that wait for their turn.", () => fanout.sizes.snapshotsWaiting);
   return {

@@ -28,6 +28,9 @@ import { transferLimits } from "./fanout/transfers.ts";
 import type { TransferLimits } from "./fanout/transfers.ts";
 import type { FleetObserver } from "./fleet/fleet-observer.ts";
 import type { CommitLog } from "./log/commit-log.ts";
+import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
+import type { HeldRemoval, MassRemovalLimits } from "./mass-removal/mass-removal.ts";
+import { RemovalGuard } from "./mass-removal/removal-guard.ts";
 import { nodeViewMessage } from "./node-view-message.ts";
 import { pipelineMetrics } from "./pipeline-metrics.ts";
 import type { PipelineMetrics } from "./pipeline-metrics.ts";
@@ -56,6 +59,8 @@ export interface PipelineOptions {
   /** Of this program. */
   readonly version: string;
   readonly compiler?: CompilerOptions;
+  /** Default: `massRemovalLimits`. */
+  readonly massRemoval?: MassRemovalLimits;
   /** Default: `pipelineLimits`. */
   readonly limits?: PipelineLimits;
   /** Unix milliseconds with fractions; never goes back. Default: the clock. */
@@ -68,12 +73,21 @@ export interface EncodedSnapshot {
   readonly parts: Iterable<Uint8Array>;
 }
 
+/** What was held back when it was confirmed. */
+export interface ConfirmedRemoval {
+  /** Undefined: nothing of the source. */
+  readonly removal: HeldRemoval | undefined;
+  /** That were given no state. */
+  readonly nodes: readonly string[];
+}
+
 export class Pipeline implements SourceSink {
   readonly catalog: Catalog;
   readonly fanout: Fanout;
   readonly #options: PipelineOptions;
   readonly #limits: PipelineLimits;
   readonly #compiler: Compiler;
+  readonly #guard: RemovalGuard;
   readonly #metrics: PipelineMetrics;
   readonly #fanoutMetrics: FanoutMetrics;
   readonly #now: () => number;
@@ -89,6 +103,17 @@ export class Pipeline implements SourceSink {
     this.#now = options.now ?? unixMs;
     this.catalog = catalog;
     this.#compiler = new Compiler(options.compiler);
+    const massRemoval = options.massRemoval ?? massRemovalLimits;
+    const { fleet, log, metrics } = options;
+    this.#guard = new RemovalGuard({
+      records: this.#compiler,
+      limits: massRemoval,
+      fleet,
+      log,
+      metrics,
+      now: this.#now,
+      passed: () => this.#changed(this.#now()),
+    });
     this.#fanoutMetrics = fanoutMetrics(options.metrics);
     this.fanout = new Fanout({
       catalog,
@@ -103,6 +128,8 @@ export class Pipeline implements SourceSink {
       now: this.#now,
       nodeView: (node) => this.nodeView(node),
       renamed: (epoch) => catalog.rename(epoch),
+      massRemoval,
+      isRemovalConfirmed: () => this.#guard.isConfirmed,
     });
     this.#metrics = pipelineMetrics(options.metrics, catalog, this.fanout);
   }
@@ -142,18 +169,27 @@ export class Pipeline implements SourceSink {
 
   synced(): void {
     this.#isSynced = true;
-    this.#pendingSinceMs ??= this.#now();
-    this.#wake?.();
+    this.#guard.synced();
+    this.#changed(this.#now());
   }
 
   changes(batch: ChangeBatch): void {
-    this.#compiler.apply(batch.changes);
-    this.#pendingSinceMs ??= batch.noticedAtMs;
-    if (this.#isSynced) this.#wake?.();
+    this.#guard.take(batch);
+    this.#changed(batch.noticedAtMs);
+  }
+
+  /** Confirms the mass removal that is held back now, of the source and for agents. `by`: for the log. */
+  confirmRemoval(by: string): ConfirmedRemoval {
+    const nodes = this.fanout.heldNodes;
+    const removal = this.#guard.confirm(nodes.length, by);
+    if (nodes.length > 0) this.fanout.removalConfirmed();
+    if (removal !== undefined) this.#changed(this.#now());
+    return { removal, nodes };
   }
 
   /** Runs the source, the commits and the streams until `signal` aborts; rejects when a restart is warranted. */
   async run(signal: AbortSignal): Promise<void> {
+    using _ = this.#guard;
     const failed = new AbortController();
     const stop = AbortSignal.any([signal, failed.signal]);
     const guarded = async (part: Promise<void>): Promise<void> => {
@@ -167,6 +203,11 @@ export class Pipeline implements SourceSink {
     const parts = [this.#options.source.run(this, stop), this.#commit(stop), this.fanout.run(stop)];
     const ends = await Promise.allSettled(parts.map(guarded));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
+  }
+
+  #changed(noticedAtMs: number): void {
+    this.#pendingSinceMs ??= noticedAtMs;
+    if (this.#isSynced) this.#wake?.();
   }
 
   async #commit(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Commit } from "./catalog/resource.ts";
+import type { HeldRemoval } from "./mass-removal/mass-removal.ts";
 import type { FleetObserver, NodeConnection } from "./fleet/fleet-observer.ts";
 
 export interface RecordedNode {
@@ -10,6 +11,7 @@ export interface RecordedNode {
   applied: number;
   roundTrips: number;
   left: string | undefined;
+  held: string | undefined;
 }
 
 export class RecordingFleet implements FleetObserver {
@@ -20,6 +22,7 @@ export class RecordingFleet implements FleetObserver {
   readonly departures: string[] = [];
   known: ReadonlySet<string> | undefined;
   isSynced = false;
+  heldRemoval: HeldRemoval | undefined;
 
   epochStarted(epoch: Epoch): void {
     this.epochs.push(epoch);
@@ -41,7 +44,14 @@ export class RecordingFleet implements FleetObserver {
   connected(connection: NodeConnection): void {
     const present = this.nodes.get(connection.node);
     if (present !== undefined && present.left === undefined) throw new Error(`${connection.node} is connected twice`);
-    this.nodes.set(connection.node, { connection, sent: 0, applied: 0, roundTrips: 0, left: undefined });
+    this.nodes.set(connection.node, {
+      connection,
+      sent: 0,
+      applied: 0,
+      roundTrips: 0,
+      left: undefined,
+      held: undefined,
+    });
   }
 
   sent(node: string, revision: Revision): void {
@@ -54,6 +64,14 @@ export class RecordingFleet implements FleetObserver {
     const of = this.#connected(node);
     of.applied = Number(ack.revision);
     if (roundTripUs !== undefined) of.roundTrips++;
+  }
+
+  held(node: string, reason: string | undefined): void {
+    this.#connected(node).held = reason;
+  }
+
+  removalHeld(removal: HeldRemoval | undefined): void {
+    this.heldRemoval = removal;
   }
 
   disconnected(node: string, instance: bigint, reason: string): void {

@@ -10,6 +10,8 @@ import { createGrpcServer } from "./fanout/grpc-server.ts";
 import { ScriptedAgent } from "./fanout/scripted-agent.ts";
 import type { ScriptedAgentOptions } from "./fanout/scripted-agent.ts";
 import { MemoryLog } from "./log/memory-log.ts";
+import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
+import type { MassRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { Pipeline, pipelineLimits } from "./pipeline.ts";
 import type { PipelineLimits } from "./pipeline.ts";
 import { RecordingFleet } from "./recording-fleet.ts";
@@ -20,6 +22,7 @@ export interface RunningOptions {
   readonly limits?: { readonly [K in keyof PipelineLimits]?: Partial<PipelineLimits[K]> };
   /** Unix milliseconds. */
   readonly epochMs?: number;
+  readonly massRemoval?: Partial<MassRemovalLimits>;
 }
 
 // Nothing is due during a test unless the test says so.
@@ -61,7 +64,17 @@ export class RunningPipeline implements AsyncDisposable {
     const log = createLog({ logLevel: "info", logFormat: "text", write: (line) => void logged.push(line) });
     const [source, fleet, metrics] = [new ScriptedSource(), new RecordingFleet(), new Metrics()];
     const history = new MemoryLog(options.epochMs ?? Date.now(), 7);
-    const pipeline = await Pipeline.open({ source, history, fleet, log, metrics, version: "1.2.3", limits });
+    const massRemoval = { ...massRemovalLimits, ...options.massRemoval };
+    const pipeline = await Pipeline.open({
+      source,
+      history,
+      fleet,
+      log,
+      metrics,
+      version: "1.2.3",
+      limits,
+      massRemoval,
+    });
     const server = createGrpcServer(limits.stream);
     addDiscoveryService(server, { fanout: pipeline.fanout, identify: callIdentifier(security) });
     const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, {

@@ -33,6 +33,11 @@ export class ScriptedSource implements Source {
     this.#sink.changes({ changes, isRelist: false, noticedAtMs: Date.now() });
   }
 
+  /** What comparing everything gives. */
+  relist(...changes: RecordChange[]): void {
+    this.#sink?.changes({ changes, isRelist: true, noticedAtMs: Date.now() });
+  }
+
   synced(): void {
     this.#sink?.synced();
   }

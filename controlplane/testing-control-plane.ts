@@ -53,7 +53,12 @@ export class ControlPlane implements AsyncDisposable {
   ): Promise<ControlPlane> {
     const folder = await mkdtemp(join(tmpdir(), "weft-controlplane-"));
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
-    const args = ["--manifests", folder, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", ...security];
+    return ControlPlane.startWith(["--manifests", folder, ...security], folder);
+  }
+
+  /** `folder` is removed at the end. */
+  static async startWith(flags: readonly string[], folder: string): Promise<ControlPlane> {
+    const args = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", ...flags];
     const child = spawn(bin, args, { stdio: ["ignore", "pipe", "pipe"] });
     const output = { stdout: "", stderr: "" };
     const ready = Promise.withResolvers<RegExpExecArray>();

@@ -2,7 +2,7 @@
 import { parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import { defineCommand, defineProgram } from "@weft/proto/program/command.ts";
-import { choice, integer, listOf, single, text } from "@weft/proto/program/flags.ts";
+import { choice, integer, listOf, percent, single, text } from "@weft/proto/program/flags.ts";
 import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseDialAddress, parseListenAddress, printHostPort } from "@weft/proto/program/socket-address.ts";
@@ -76,12 +76,9 @@ const run = defineCommand({
     frontendsMax: integer({ min: 1, max: limitMax, default: 262_144, help: "Most frontends, each scope counted." }),
     backendsMax: integer({ min: 1, max: limitMax, default: 1_048_576, help: "Most backends over all service ports." }),
     servicesMax: integer({ min: 1, max: limitMax, default: 65_536, help: "Most service ports." }),
-    massRemovalThreshold: single({
-      value: "P%",
+    massRemovalThreshold: percent({
       default: defaultSyncLimits.massRemovalPercent,
-      print: (percent: number) => `${percent}%`,
       help: "Share of the services whose removal waits for confirmation; 0 turns that off.",
-      parse: parsePercent,
     }),
     ...clientTlsFlags,
     ...logFlags,
@@ -136,11 +133,4 @@ export const program = defineProgram({
 function parseNodeAddress(given: string): Parsed<Address> {
   const address = parseAddress(given);
   return address === undefined ? { ok: false, problem: "give an IP address" } : { ok: true, value: address };
-}
-
-function parsePercent(given: string): Parsed<number> {
-  const percent = /^\d{1,3}%?$/.test(given) ? Number.parseInt(given, 10) : Number.NaN;
-  return percent <= 100
-    ? { ok: true, value: percent }
-    : { ok: false, problem: "give a share from 0% to 100%, such as 50%" };
 }

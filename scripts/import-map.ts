@@ -18,7 +18,7 @@ export const workspaceImports: Readonly<Record<string, readonly string[]>> = {
 export const shellFolders: readonly string[] = ["integration/", "scripts/"];
 
 /** Packages that only shells which name them may import. */
-export const ownedPackages: readonly string[] = ["@grpc/grpc-js", "koffi", "yaml"];
+export const ownedPackages: readonly string[] = ["@grpc/grpc-js", "@kubernetes/client-node", "koffi", "undici", "yaml"];
 
 /** File -> what it owns. A package of `ownedPackages` must be named here by the files that import it. */
 export const shells: Readonly<Record<string, readonly string[]>> = {
@@ -36,6 +36,8 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
   "controlplane/manifests-folder.ts": ["files"],
+  "controlplane/open-source.ts": ["the source that was chosen"],
+  "controlplane/mass-removal/removal-guard.ts": ["timers"],
   "controlplane/pipeline.ts": ["clock"],
   "controlplane/source/manifests/folder-watch.ts": ["file watches"],
   "controlplane/source/manifests/read-manifests.ts": ["files"],
@@ -45,6 +47,12 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/source/manifests/scan-bell.ts": ["timers"],
   "controlplane/source/manifests/elaborate-yaml.ts": ["yaml"],
   "controlplane/source/manifests/yaml-value.ts": ["yaml"],
+  "controlplane/source/kubernetes/api-client.ts": ["undici", "timers"],
+  "controlplane/source/kubernetes/change-batches.ts": ["the event loop: what was read in one turn"],
+  "controlplane/source/kubernetes/kube-config-access.ts": ["@kubernetes/client-node", "yaml", "kubeconfig files"],
+  "controlplane/source/kubernetes/kubernetes-source.ts": ["the reflectors"],
+  "controlplane/source/kubernetes/quiet-timer.ts": ["timers"],
+  "controlplane/source/kubernetes/reflector.ts": ["clock", "timers", "randomness of delays"],
   "controlplane/fanout/discovery-service.ts": ["@grpc/grpc-js"],
   "controlplane/fanout/each-paced.ts": ["the event loop: pacing"],
   "controlplane/fanout/fanout.ts": ["timers"],
@@ -96,6 +104,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],
   "cli/wait.ts": ["timers"],
+  "cli/confirm-removal.ts": ["stdout"],
 };
 
 /** Shells with pure functions or flags that pure files use; their I/O begins only when a shell asks for it. */

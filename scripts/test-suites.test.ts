@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addCounts, groupSuites, noCounts, printTable, printTotal } from "./test-suites.ts";
 
-test("files are grouped by workspace and suffix, kernel suites one at a time and last", () => {
+test("files are grouped by workspace and suffix, kernel and kube suites one at a time and last", () => {
   const suites = groupSuites([
     "nodeagent/a.kernel.test.ts",
+    "integration/a.kube.test.ts",
     "proto/b.test.ts",
     "proto/a.test.ts",
     "proto/a.property.test.ts",
@@ -14,6 +15,7 @@ test("files are grouped by workspace and suffix, kernel suites one at a time and
     [
       ["proto property", "nothing", false, 1],
       ["proto", "nothing", false, 2],
+      ["integration kube", "kube", true, 1],
       ["nodeagent kernel", "kernel", true, 1],
     ],
   );

@@ -1,13 +1,13 @@
 /** Which test files belong together, what each needs, and the table of what they did. */
 
-/** What tests of a suffix need: `x.kernel.test.ts` needs root and BPF. */
-export type Need = "nothing" | "kernel";
+/** What tests of a suffix need: `x.kernel.test.ts` root and BPF, `x.kube.test.ts` the API server of `npm run kube:build`. */
+export type Need = "nothing" | "kernel" | "kube";
 
 export interface Suite {
   /** "proto", "nodeagent kernel". */
   readonly name: string;
   readonly need: Need;
-  /** They share the machine's cgroups, mounts and maps: one at a time. */
+  /** They share the machine's cgroups, mounts and maps, or need most of its CPU: one at a time. */
   readonly isSerial: boolean;
   readonly files: readonly string[];
 }
@@ -32,10 +32,14 @@ export function groupSuites(files: readonly string[]): readonly Suite[] {
     else found.push(file);
   }
   const suites = [...bySuite].map(([name, of]): Suite => {
-    const isKernel = name.endsWith(" kernel");
-    return { name, need: isKernel ? "kernel" : "nothing", isSerial: isKernel, files: of };
+    const need = needOf(name.split(" ")[1]);
+    return { name, need, isSerial: need !== "nothing", files: of };
   });
   return suites.toSorted((a, b) => Number(a.isSerial) - Number(b.isSerial));
+}
+
+function needOf(suffix: string | undefined): Need {
+  return suffix === "kernel" || suffix === "kube" ? suffix : "nothing";
 }
 
 export function addCounts(a: Counts, b: Counts): Counts {

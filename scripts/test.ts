@@ -3,17 +3,24 @@
  * and why, and ends with the counts. PATH limits it to files whose path starts with or contains it.
  */
 import { spawn } from "node:child_process";
-import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { addCounts, groupSuites, noCounts, printTable, printTotal } from "./test-suites.ts";
-import type { Counts, Suite } from "./test-suites.ts";
+import type { Counts, Need, Suite } from "./test-suites.ts";
 import type { TestResult } from "./test-reporter.ts";
 
 const runTimeoutMs = 10 * 60_000;
 const fileTimeoutMs = 4 * 60_000;
 const shownOutputCharacters = 8_000;
 const concurrency = 2;
+
+/** What this machine lacks; undefined: nothing. */
+const lackingFor: Readonly<Record<Need, () => string | undefined>> = {
+  nothing: () => undefined,
+  kernel: lackingForKernel,
+  kube: lackingForKube,
+};
 
 interface FileRun {
   readonly file: string;
@@ -60,7 +67,7 @@ process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
 async function runSuite(suite: Suite): Promise<[string, Counts, number]> {
   const from = performance.now();
   let counts = noCounts;
-  const lacking = suite.need === "kernel" ? lackingForKernel() : undefined;
+  const lacking = lackingFor[suite.need]();
   if (lacking === undefined) {
     const queue = [...suite.files];
     const worker = async (): Promise<void> => {
@@ -164,7 +171,12 @@ function noteSkip(reason: string, name: string): void {
   else names.push(name);
 }
 
-/** What this machine lacks for kernel tests; undefined: nothing. */
+function lackingForKube(): string | undefined {
+  return existsSync(join(root, ".weft/kube/api-server"))
+    ? undefined
+    : "no API server to test against: run 'npm run kube:build' (needs Go >= 1.26)";
+}
+
 function lackingForKernel(): string | undefined {
   if (process.getuid?.() !== 0) return "not root";
   const capabilities = BigInt(

@@ -115,6 +115,11 @@ export class Catalog {
     return this.#root;
   }
 
+  /** Services at the head. */
+  get services(): number {
+    return this.#counts.service;
+  }
+
   /** Sum of one of the 1,024 digest buckets at the head. */
   bucket(index: number): bigint {
     return this.#digest.bucket(index);

@@ -91,6 +91,28 @@ export class Compiler {
     return this.#nodeViews.viewOf(node);
   }
 
+  get serviceNames(): Iterable<string> {
+    return this.#services.keys();
+  }
+
+  get serviceCount(): number {
+    return this.#services.size;
+  }
+
+  hasService(name: string): boolean {
+    return this.#services.has(name);
+  }
+
+  /** Undefined: no such slice. */
+  serviceOfSlice(name: string): string | undefined {
+    return this.#slices.get(name)?.service;
+  }
+
+  /** Names of the slices of a service, known or not. */
+  slicesOf(service: string): Iterable<string> {
+    return this.#slicesByService.get(service)?.keys() ?? [];
+  }
+
   apply(batch: readonly RecordChange[]): void {
     for (const change of batch) {
       if (change.op === "put") this.#put(change.record);

@@ -3,6 +3,7 @@ import { revisionZero } from "@weft/proto/cursor.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
+import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 import type { World } from "./stream-state.ts";
 import type { Transfers } from "./transfers.ts";
@@ -13,11 +14,13 @@ export interface WorldOptions {
   readonly version: string;
   readonly streamLimits: StreamLimits;
   readonly nodeView: (node: string) => NodeView;
+  readonly massRemoval: MassRemovalLimits;
+  readonly isRemovalConfirmed: () => boolean;
 }
 
 /** Reads the catalog at each use: one object serves every step. */
 export function catalogWorld(options: WorldOptions, transfers: Transfers): World {
-  const { catalog, historyKind, version, streamLimits: limits, nodeView } = options;
+  const { catalog, historyKind, version, streamLimits: limits, nodeView, massRemoval } = options;
   return {
     get epoch() {
       return catalog.epoch;
@@ -35,8 +38,15 @@ export function catalogWorld(options: WorldOptions, transfers: Transfers): World
     historyKind,
     version,
     limits,
+    get services() {
+      return catalog.services;
+    },
+    massRemoval,
+    get isRemovalConfirmed() {
+      return options.isRemovalConfirmed();
+    },
     delta: (from) => transfers.delta(from),
-    snapshot: (nowMs) => transfers.snapshot(nowMs),
+    snapshot: (nowMs, isMassRemovalConfirmed, isGood) => transfers.snapshot(nowMs, isMassRemovalConfirmed, isGood),
     nodeView,
   };
 }

@@ -10,6 +10,7 @@ import { epoch, nextRevision, printCursor, revision } from "@weft/proto/cursor.t
 import { Digest } from "@weft/proto/digest.ts";
 import {
   AckSchema,
+  FailureCategory,
   HelloSchema,
   NodeViewSchema,
   SyncRequestSchema,
@@ -22,6 +23,8 @@ import fc from "fast-check";
 import { Catalog } from "../catalog/catalog.ts";
 import { madeBackend, madeService } from "../catalog/made-resources.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
+import { isMassRemoval } from "../mass-removal/mass-removal.ts";
+import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import { RecordingFleet } from "../recording-fleet.ts";
 import { fanoutLimits } from "./fanout-limits.ts";
 import { fanoutMetrics } from "./fanout-metrics.ts";
@@ -33,6 +36,7 @@ import { streamLimits } from "./stream-limits.ts";
 import type { StreamInput, StreamPort } from "./stream-port.ts";
 
 const agentsMax = 4;
+const massRemoval: MassRemovalLimits = { thresholdPercent: 50, servicesMin: 2, holdMs: 60_000 };
 
 type Action =
   | {
@@ -45,6 +49,8 @@ type Action =
   | { readonly do: "restart"; readonly laterMs: number }
   /** An agent of another control plane shows up with a later epoch, and leaves. */
   | { readonly do: "stray" }
+  /** Someone says that what is not listed is meant to be gone. */
+  | { readonly do: "confirm" }
   | { readonly do: "pass"; readonly ms: number };
 
 const agent = fc.integer({ min: 0, max: agentsMax - 1 });
@@ -66,6 +72,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ do: "stray" } as const) },
+  { weight: 1, arbitrary: fc.constant({ do: "confirm" } as const) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("follow" as const), agent }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("lose" as const), agent }) },
   // Earlier: the clock went back, and agents hold a later epoch than the new control plane.
@@ -124,7 +131,8 @@ class Wire implements StreamPort {
 
 class Agent {
   readonly node: string;
-  held = new HeldResources();
+  held = new HeldResources(massRemoval);
+  refusals = 0;
   wire: Wire | undefined;
   #welcomes = 0;
 
@@ -139,12 +147,13 @@ class Agent {
     const wire = new Wire();
     wire.input = world.fanout.open(wire);
     this.wire = wire;
-    const { cursor, digest } = this.held;
+    const { cursor, digest, services } = this.held;
     const value = create(HelloSchema, {
       node: this.node,
       instance: 1n,
       protocol: 1,
       digest,
+      counts: { services },
       ...(cursor && { cursor: cursorMessage(cursor) }),
     });
     wire.input.receive(create(SyncRequestSchema, { message: { case: "hello", value } }));
@@ -154,7 +163,14 @@ class Agent {
     const bytes = this.wire?.unread.shift();
     if (bytes === undefined || this.wire?.isCut === true) return false;
     const response = fromBinary(SyncResponseSchema, bytes);
+    const { services, isHolding } = this.held;
     const isActive = this.held.take(response);
+    if (this.held.isHolding && !isHolding) this.refusals++;
+    const isBelieved = response.delta?.from !== undefined || response.delta?.massRemovalConfirmed === true;
+    assert.ok(
+      isBelieved || !isMassRemoval(services - this.held.services, services, massRemoval),
+      `${this.node} lost ${services - this.held.services} of ${services} services`,
+    );
     const cursor = this.held.cursor;
     if (isActive && cursor !== undefined) {
       assert.equal(
@@ -170,11 +186,13 @@ class Agent {
   #answer(response: SyncResponse, isActive: boolean): void {
     if (response.welcome !== undefined) this.#welcomes++;
     const isRenamed = response.welcome !== undefined && this.#welcomes > 1;
-    if (!isActive && !isRenamed && response.heartbeat === undefined) return;
+    const isRefused = this.held.isHolding && response.delta !== undefined;
+    if (!isActive && !isRenamed && !isRefused && response.heartbeat === undefined) return;
     const value = create(AckSchema, {
       revision: BigInt(this.held.position),
       digest: this.held.digest,
       heartbeat: response.heartbeat?.sequence ?? 0n,
+      failures: this.held.isHolding ? [{ category: FailureCategory.MASS_REMOVAL_HELD }] : [],
     });
     this.wire?.input?.receive(create(SyncRequestSchema, { message: { case: "ack", value } }));
   }
@@ -189,6 +207,7 @@ class World {
   /** Root digest of every revision ever committed, under every name of its epoch. */
   readonly digests = new Map<string, bigint>();
   readonly agents = Array.from({ length: agentsMax }, (_, i) => new Agent(`n${i}`));
+  isConfirmed = false;
   // Stands for the random bits of epochs.
   #starts = 0;
 
@@ -200,6 +219,7 @@ class World {
   restart(laterMs: number): void {
     for (const { wire } of this.agents) wire?.cut("closed");
     this.fleet = new RecordingFleet();
+    this.isConfirmed = false;
     this.catalog = this.#begin(this.catalog.epoch.createdMs + laterMs);
     this.fanout = this.#open();
     this.commit(this.wanted);
@@ -214,6 +234,11 @@ class World {
     this.catalog.apply(drafted);
     this.#note();
     this.fanout.broadcast();
+  }
+
+  confirm(): void {
+    this.isConfirmed = true;
+    this.fanout.removalConfirmed();
   }
 
   stray(): void {
@@ -261,6 +286,8 @@ class World {
       transferLimits: { partBytesMax: 200, deltasBytesMax: 400, snapshotAgeMaxMs: 50 },
       now: () => this.nowMs,
       nodeView: () => create(NodeViewSchema),
+      massRemoval,
+      isRemovalConfirmed: () => this.isConfirmed,
       renamed: (to) => {
         const before = catalog.epoch;
         catalog.rename(to);
@@ -302,6 +329,9 @@ async function perform(world: World, one: Action): Promise<void> {
     case "stray":
       world.stray();
       break;
+    case "confirm":
+      world.confirm();
+      break;
     case "restart":
       world.restart(one.laterMs);
       break;
@@ -314,7 +344,7 @@ async function perform(world: World, one: Action): Promise<void> {
 }
 
 test("any interleaving converges to the head, and no agent ever holds or acks what was not committed", async () => {
-  const seen = { snapshots: 0, renamed: 0 };
+  const seen = { snapshots: 0, renamed: 0, held: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 80, size: "max" }), async (actions) => {
       unexpected = [];
@@ -322,7 +352,10 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
       for (const one of actions) await perform(world, one);
       world.commit([madeService("sentinel"), madeBackend("sentinel", 1)]);
       await world.settle(world.agents);
-      for (const { node, held } of world.agents) {
+      seen.held += world.fanout.heldNodes.length;
+      world.confirm();
+      await world.settle(world.agents);
+      for (const { node, held, refusals } of world.agents) {
         assert.equal(
           printCursor(held.cursor ?? assert.fail(`${node} has no cursor`)),
           printCursor({ epoch: world.catalog.epoch, revision: world.catalog.head }),
@@ -330,6 +363,7 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
         assert.equal(held.digest, world.catalog.root);
         assert.equal(world.fleet.nodes.get(node)?.applied, world.catalog.head);
         seen.snapshots += held.snapshots;
+        seen.refused += refusals;
       }
       seen.renamed += world.fleet.epochs.length;
       assert.deepEqual(unexpected, []);
@@ -339,8 +373,12 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
         snapshots: 0,
         snapshotsWaiting: 0,
       });
+      assert.deepEqual(world.fanout.heldNodes, []);
     }),
     { numRuns: 300 },
   );
-  assert.ok(seen.snapshots > 1_200 && seen.renamed > 10, `the cases cover too little: ${JSON.stringify(seen)}`);
+  assert.ok(
+    seen.snapshots > 1_200 && seen.renamed > 10 && seen.held > 10 && seen.refused > 10,
+    `the cases cover too little: ${JSON.stringify(seen)}`,
+  );
 });

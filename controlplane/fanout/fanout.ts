@@ -9,13 +9,16 @@ import type { Log } from "@weft/proto/program/log.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { FleetObserver } from "../fleet/fleet-observer.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
+import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import { admit } from "./admission.ts";
+import { aborted } from "./aborted.ts";
 import { catalogWorld } from "./catalog-world.ts";
 import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
 import type { FanoutLimits } from "./fanout-limits.ts";
 import type { FanoutMetrics } from "./fanout-metrics.ts";
 import { Flush } from "./flush.ts";
+import { HeldStreams } from "./held-streams.ts";
 import { readAddresses, readHello } from "./hello.ts";
 import { refuse } from "./refusal.ts";
 import { SentBefore } from "./sent-before.ts";
@@ -43,6 +46,9 @@ export interface FanoutOptions {
   readonly nodeView: (node: string) => NodeView;
   /** An agent held a later epoch: the history goes on under this one. */
   readonly renamed: (epoch: Epoch) => void;
+  readonly massRemoval: MassRemovalLimits;
+  /** As of now; when it becomes true by anything but time, `removalConfirmed` is called. */
+  readonly isRemovalConfirmed: () => boolean;
 }
 
 interface Stream {
@@ -63,6 +69,7 @@ export class Fanout {
   readonly #world: World;
   readonly #streams = new Set<Stream>();
   readonly #byNode = new Map<string, Stream>();
+  readonly #held: HeldStreams<Stream>;
   readonly #sentBefore: SentBefore;
   readonly #endLog: EndLog;
   #isGranting = false;
@@ -73,6 +80,7 @@ export class Fanout {
     this.#options = options;
     this.#catalog = options.catalog;
     this.#endLog = new EndLog(options.log);
+    this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits);
@@ -93,6 +101,16 @@ export class Fanout {
       snapshots: this.#turns.granted,
       snapshotsWaiting: this.#turns.waiting,
     };
+  }
+
+  /** Nodes that are given no state because that would be a mass removal. */
+  get heldNodes(): readonly string[] {
+    return this.#held.nodes;
+  }
+
+  /** `isRemovalConfirmed` answers true now. */
+  removalConfirmed(): void {
+    this.#dispatchToAll({ kind: "confirmed" });
   }
 
   open(port: StreamPort): StreamInput {
@@ -280,6 +298,8 @@ export class Fanout {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
+    const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
+    this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
     for (const effect of effects) this.#perform(stream, effect);
   }
 
@@ -372,11 +392,4 @@ export class Fanout {
   #nowUs(): number {
     return Math.round(this.#options.now() * 1_000);
   }
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

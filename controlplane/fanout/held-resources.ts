@@ -11,14 +11,27 @@ import { ResourceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts
 import { hash64 } from "@weft/proto/hash.ts";
 import { receivedId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { isMassRemoval, massRemovalLimits } from "../mass-removal/mass-removal.ts";
+import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 
 export class HeldResources {
   readonly resources = new Map<ResourceId, Uint8Array>();
   cursor: Cursor | undefined;
   nodeView: NodeView | undefined;
   snapshots = 0;
+  /** It refused a snapshot, and takes nothing but a confirmed one. */
+  isHolding = false;
+  readonly #limits: MassRemovalLimits;
   #epoch: Epoch | undefined;
   #parts: Delta[] = [];
+
+  constructor(limits: MassRemovalLimits = massRemovalLimits) {
+    this.#limits = limits;
+  }
+
+  get services(): number {
+    return this.#servicesAmong(this.resources.values());
+  }
 
   get digest(): bigint {
     const digest = new Digest();
@@ -35,6 +48,7 @@ export class HeldResources {
   reconnected(): void {
     this.#parts = [];
     this.#epoch = undefined;
+    this.isHolding = false;
   }
 
   /** Returns whether something became active. @throws if a rule is broken. */
@@ -44,7 +58,7 @@ export class HeldResources {
     if (response.nodeView !== undefined) this.nodeView = response.nodeView;
     let isActive = false;
     if (response.delta !== undefined) isActive = this.#delta(response.delta);
-    if (response.synced !== undefined) {
+    if (response.synced !== undefined && !this.isHolding) {
       this.#moveTo(response.synced.revision);
       isActive = true;
     }
@@ -69,6 +83,7 @@ export class HeldResources {
 
   #delta(delta: Delta): boolean {
     if (this.nodeView === undefined) throw new Error("Delta before NodeView");
+    if (this.isHolding && !delta.massRemovalConfirmed) return false;
     const parts = delta.parts || 1;
     if (delta.part !== this.#parts.length) throw new Error(`part ${delta.part} came as number ${this.#parts.length}`);
     if (this.#parts.some((earlier) => earlier.to !== delta.to)) throw new Error("parts of different revisions");
@@ -76,6 +91,8 @@ export class HeldResources {
     if (this.#parts.length < parts) return false;
     const whole = this.#parts;
     this.#parts = [];
+    this.isHolding = !delta.massRemovalConfirmed && delta.from === undefined && this.#isMassRemoval(whole);
+    if (this.isHolding) return false;
     this.#apply(whole);
     this.#moveTo(delta.to);
     return true;
@@ -84,8 +101,7 @@ export class HeldResources {
   #apply(parts: readonly Delta[]): void {
     const first = parts[0];
     if (first?.from === undefined) {
-      if (first?.scope?.everything !== true || !first.massRemovalConfirmed)
-        throw new Error("a snapshot without its marks");
+      if (first?.scope?.everything !== true) throw new Error("a snapshot without its scope");
       this.resources.clear();
       this.snapshots++;
     } else {
@@ -106,6 +122,20 @@ export class HeldResources {
       if (gone.has(id)) throw new Error(`${id} is removed and put at once`);
       this.resources.set(id, bytes);
     }
+  }
+
+  #isMassRemoval(parts: readonly Delta[]): boolean {
+    const listed = new Set(
+      parts.flatMap(({ resources }) => resources.map((bytes) => receivedId(fromBinary(ResourceSchema, bytes).id))),
+    );
+    const lost = [...this.resources].filter(([id]) => !listed.has(id)).map(([, bytes]) => bytes);
+    return isMassRemoval(this.#servicesAmong(lost), this.services, this.#limits);
+  }
+
+  #servicesAmong(all: Iterable<Uint8Array>): number {
+    let services = 0;
+    for (const bytes of all) if (fromBinary(ResourceSchema, bytes).kind.case === "service") services++;
+    return services;
   }
 
   #moveTo(to: bigint): void {

@@ -17,6 +17,8 @@ export interface Introduction {
   readonly cursor: Cursor | undefined;
   /** Root digest of what it holds. */
   readonly digest: bigint;
+  /** Services that it holds. */
+  readonly services: number;
   readonly addresses: readonly Address[];
   /** Where NodePorts are served. */
   readonly nodePortAddresses: readonly Address[];
@@ -58,7 +60,8 @@ export function readHello(hello: Hello, limits: StreamLimits, version: string): 
     return refused(`Hello.addresses of node ${hello.node}: at most ${limits.addressesMax}, of 4 or 16 bytes each`);
   }
   const { node, instance, digest, versions } = hello;
-  return { kind: "introduction", introduction: { node, instance, cursor, digest, ...addresses, versions } };
+  const services = hello.counts?.services ?? 0;
+  return { kind: "introduction", introduction: { node, instance, cursor, digest, services, ...addresses, versions } };
 }
 
 /** Undefined if there are too many or one has not 4 or 16 bytes. */

@@ -18,7 +18,7 @@ export function pump(before: Step, world: World, nowMs: number): Step {
   const transfer = world.delta(progress.cursor);
   if (transfer === undefined) {
     return {
-      state: { ...state, progress: { kind: "queued" } },
+      state: { ...state, progress: { kind: "queued", doubt: undefined } },
       effects: [...before.effects, { kind: "request-snapshot" }],
     };
   }
@@ -41,7 +41,7 @@ function writePart(
   }
   const sent = transfer.to > state.sent ? transfer.to : state.sent;
   return {
-    state: { ...state, writing, sent, progress: { kind: "following", cursor: transfer.to } },
+    state: { ...state, writing, sent, isOurs: true, progress: { kind: "following", cursor: transfer.to } },
     effects: [...before.effects, write],
   };
 }
@@ -56,7 +56,7 @@ function smallResponse(
   const isMidTransfer = progress.kind === "transferring" && progress.next > 0;
   const isWelcomeNow = state.owesWelcome !== undefined && !isMidTransfer;
   const isAgain = isWelcomeNow && state.owesWelcome === "again";
-  const isViewNow = state.owesView && world.isSynced && !isMidTransfer;
+  const isViewNow = state.owesView && world.isSynced && !isMidTransfer && progress.kind !== "held";
   const synced = isAgain ? undefined : syncedNow(state, world);
   // The second Welcome comes with a heartbeat: its answer tells the acks after it from those before.
   const isHeartbeatNow = state.owesHeartbeat || isAgain;

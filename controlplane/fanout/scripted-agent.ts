@@ -7,6 +7,7 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import {
   AckSchema,
+  FailureCategory,
   HelloSchema,
   SyncRequestSchema,
   SyncResponseSchema,
@@ -14,6 +15,7 @@ import {
 import type { SyncRequest, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { HeldResources } from "./held-resources.ts";
 
+type AckInit = MessageInitShape<typeof AckSchema>;
 type HelloInit = MessageInitShape<typeof HelloSchema>;
 
 const path = "/weft.discovery.v1.DiscoveryService/Sync";
@@ -73,12 +75,23 @@ export class ScriptedAgent {
   hello(init: HelloInit = {}): this {
     const { node, instance } = this;
     const { cursor, digest } = this.held;
-    const honest: HelloInit = { node, instance, protocol: 1, digest, ...(cursor && { cursor: cursorMessage(cursor) }) };
+    const counts = { services: this.held.services };
+    const honest: HelloInit = {
+      node,
+      instance,
+      protocol: 1,
+      digest,
+      counts,
+      ...(cursor && { cursor: cursorMessage(cursor) }),
+    };
     return this.send({ case: "hello", value: create(HelloSchema, { ...honest, ...init } as HelloInit) });
   }
 
-  ack(init: { revision: number; digest?: bigint; heartbeat?: bigint }): this {
-    return this.send({ case: "ack", value: create(AckSchema, { ...init, revision: BigInt(init.revision) }) });
+  ack(init: Omit<AckInit, "revision"> & { readonly revision: number }): this {
+    return this.send({
+      case: "ack",
+      value: create(AckSchema, { ...init, revision: BigInt(init.revision) } as AckInit),
+    });
   }
 
   send(message: SyncRequest["message"]): this {
@@ -136,11 +149,13 @@ export class ScriptedAgent {
   #answer(response: SyncResponse, isActive: boolean): void {
     // Until the second Welcome is answered nothing of the new epoch is active.
     const isRenamed = response.welcome !== undefined && this.arrivals.length > 1;
-    if (!isActive && response.heartbeat === undefined && !isRenamed) return;
+    const isRefused = this.held.isHolding && response.delta !== undefined;
+    if (!isActive && response.heartbeat === undefined && !isRenamed && !isRefused) return;
     this.ack({
       revision: this.held.position,
       digest: this.held.digest,
       heartbeat: response.heartbeat?.sequence ?? 0n,
+      failures: this.held.isHolding ? [{ category: FailureCategory.MASS_REMOVAL_HELD }] : [],
     });
   }
 

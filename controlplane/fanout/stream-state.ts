@@ -7,10 +7,13 @@
  * 2. Nothing is written before Welcome; no NodeView, Delta or Synced before the source is synced; no Delta before NodeView.
  * 3. The parts of a transfer are written in order, with nothing but heartbeats between them.
  * 4. `sent` never goes back within an epoch, and no ack above it is believed.
+ * 5. A stream whose answer would be a mass removal that nobody confirmed gets nothing but Welcome and heartbeats.
  */
 import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { Ack, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
+import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
+import type { Doubt } from "./doubt.ts";
 import type { Introduction } from "./hello.ts";
 import type { Refusal } from "./refusal.ts";
 import type { GoawayWord } from "./responses.ts";
@@ -27,20 +30,34 @@ export interface World {
   readonly historyKind: HistoryKind;
   readonly version: string;
   readonly limits: StreamLimits;
+  /** Services at the head. */
+  readonly services: number;
+  readonly massRemoval: MassRemovalLimits;
+  /** What the source does not list is meant to be gone: a person said so, or it has been synced for long enough. */
+  readonly isRemovalConfirmed: boolean;
   /** Undefined: compacted. */
   delta(from: Revision): Transfer | undefined;
-  snapshot(nowMs: number): Transfer;
+  /** Of the head, or of a revision shortly before if `isGood` says so. */
+  snapshot(nowMs: number, isMassRemovalConfirmed: boolean, isGood: (cut: Transfer) => boolean): Transfer;
   nodeView(node: string): NodeView;
 }
 
 /** How far the agent is. */
 export type Progress =
   /** The source is not synced; the agent may hold this. */
-  | { readonly kind: "waiting"; readonly cursor: Cursor | undefined; readonly digest: bigint }
+  | {
+      readonly kind: "waiting";
+      readonly cursor: Cursor | undefined;
+      readonly digest: bigint;
+      /** Services that it holds. */
+      readonly services: number;
+    }
+  /** What it would be sent is a mass removal that waits to be confirmed, or to be none any more. */
+  | { readonly kind: "held"; readonly doubt: Doubt }
   /** A second Welcome went out; the agent will answer with its digest. */
   | { readonly kind: "comparing"; readonly sinceMs: number }
-  /** It needs a snapshot and waits for its turn. */
-  | { readonly kind: "queued" }
+  /** It needs a snapshot and waits for its turn. `doubt`: undefined if what it holds is of this history. */
+  | { readonly kind: "queued"; readonly doubt: Doubt | undefined }
   /** `next`: the next part to write. */
   | { readonly kind: "transferring"; readonly transfer: Transfer; readonly next: number }
   /** Everything up to here was written. */
@@ -52,6 +69,10 @@ export interface OpenStream {
   readonly progress: Progress;
   /** It was granted a turn for a snapshot, which lasts until the last part is on its way. */
   readonly hasTurn: boolean;
+  /** What it holds is of this history, so what it lacks was removed here and is believed. */
+  readonly isOurs: boolean;
+  /** The last snapshot carried the mark: an ack that still speaks of a held removal was on its way then. */
+  readonly isRemovalConfirmed: boolean;
   /** The highest revision that an ack may name: what was written here, or on an earlier stream of this agent. */
   readonly sent: Revision;
   /** The newest revision that was handed to the socket and reported. */
@@ -88,6 +109,8 @@ export type StreamEvent =
   | { readonly kind: "written" }
   /** The head moved, or the source became synced. */
   | { readonly kind: "published" }
+  /** Mass removals are confirmed. */
+  | { readonly kind: "confirmed" }
   /** It is this stream's turn for a snapshot. */
   | { readonly kind: "granted" }
   | { readonly kind: "renamed" }

@@ -3,10 +3,17 @@ import { describe, test } from "node:test";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
-import { AckSchema, NodeViewSchema, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import {
+  AckSchema,
+  FailureCategory,
+  NodeViewSchema,
+  SyncResponseSchema,
+} from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import { madeService } from "../catalog/made-resources.ts";
+import { massRemovalLimits } from "../mass-removal/mass-removal.ts";
+import type { Doubt } from "./doubt.ts";
 import { refuse } from "./refusal.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { greetingStream } from "./stream-state.ts";
@@ -33,6 +40,9 @@ const world: World = {
   historyKind: "memory",
   version: "0",
   limits: streamLimits,
+  services: 4,
+  massRemoval: massRemovalLimits,
+  isRemovalConfirmed: false,
   delta: (from) =>
     Transfer.delta(
       { kind: "operations", from, to: three, puts: [madeService("a")], removed: [], triggers: noTriggers },
@@ -48,6 +58,8 @@ function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
     node: "n1",
     progress,
     hasTurn: progress.kind === "transferring",
+    isOurs: progress.kind === "following",
+    isRemovalConfirmed: false,
     sent: three,
     reported: three,
     writing: undefined,
@@ -64,11 +76,16 @@ function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
   };
 }
 
+// It holds 20 services, the head has 4.
+const doubt: Doubt = { by: "control-plane", digest: 9n, services: 20 };
+
 const states = {
   greeting: greetingStream(nowMs - 1),
-  waiting: open({ kind: "waiting", cursor: { epoch: world.epoch, revision: two }, digest: 0n }),
+  waiting: open({ kind: "waiting", cursor: { epoch: world.epoch, revision: two }, digest: 0n, services: 4 }),
   comparing: open({ kind: "comparing", sinceMs: nowMs - 1 }),
-  queued: open({ kind: "queued" }),
+  queued: open({ kind: "queued", doubt: undefined }),
+  held: open({ kind: "held", doubt }, { owesView: true }),
+  refusing: open({ kind: "held", doubt: { ...doubt, by: "agent" } }),
   transferring: open({ kind: "transferring", transfer: transferOf(three), next: 1 }),
   behind: open({ kind: "following", cursor: two }),
   writing: open({ kind: "following", cursor: three }, { writing: { sinceMs: nowMs - 1 }, reported: two }),
@@ -81,22 +98,27 @@ const introduction = {
   instance: 1n,
   cursor: undefined,
   digest: 1n,
+  services: 0,
   addresses: [],
   nodePortAddresses: [],
   localAddresses: [],
   servesLocalClusterIps: false,
   versions: undefined,
 };
+const failures = [{ category: FailureCategory.MASS_REMOVAL_HELD }];
 const events = {
   hello: { kind: "hello", introduction, sentBefore: revision(0) },
+  helloOfMany: { kind: "hello", introduction: { ...introduction, services: 20 }, sentBefore: revision(0) },
   ack: { kind: "ack", ack: create(AckSchema, { revision: 3n, heartbeat: 4n }) },
   ackOfFuture: { kind: "ack", ack: create(AckSchema, { revision: 4n }) },
   ackWithDigest: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 7n, heartbeat: 4n }) },
+  ackHeld: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 9n, heartbeat: 4n, failures }) },
   digests: { kind: "digests" },
   unknown: { kind: "unknown" },
   refused: { kind: "refused", refusal: refuse("malformed", "INVALID_ARGUMENT", "no message") },
   written: { kind: "written" },
   published: { kind: "published" },
+  confirmed: { kind: "confirmed" },
   granted: { kind: "granted" },
   viewChanged: { kind: "view-changed" },
   tick: { kind: "tick", isLate: false },
@@ -109,14 +131,17 @@ const ended = "ended: end";
 const expected: Record<keyof typeof states, Record<keyof typeof events, string>> = {
   greeting: {
     hello: "queued: request-snapshot write",
+    helloOfMany: "held: write",
     ack: ended,
     ackOfFuture: ended,
     ackWithDigest: ended,
+    ackHeld: ended,
     digests: ended,
     unknown: "greeting",
     refused: ended,
     written: "greeting",
     published: "greeting",
+    confirmed: "greeting",
     granted: "greeting",
     viewChanged: "greeting",
     tick: "greeting",
@@ -125,14 +150,17 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   waiting: {
     hello: ended,
+    helloOfMany: ended,
     ack: "waiting: acked",
     ackOfFuture: ended,
     ackWithDigest: "waiting: acked",
+    ackHeld: "held: acked",
     digests: ended,
     unknown: "waiting",
     refused: ended,
     written: "following 3: write",
     published: "following 3: write",
+    confirmed: "waiting",
     granted: "waiting: release-snapshot",
     viewChanged: "waiting: write",
     tick: "waiting",
@@ -141,14 +169,17 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   comparing: {
     hello: ended,
+    helloOfMany: ended,
     ack: "queued: acked request-snapshot",
     ackOfFuture: "comparing",
     ackWithDigest: "following 3: acked write",
+    ackHeld: "held: acked",
     digests: ended,
     unknown: "comparing",
     refused: ended,
     written: "comparing",
     published: "comparing",
+    confirmed: "comparing",
     granted: "comparing: release-snapshot",
     viewChanged: "comparing: write",
     tick: "comparing",
@@ -157,30 +188,74 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   queued: {
     hello: "ended: release-snapshot end",
+    helloOfMany: "ended: release-snapshot end",
     ack: "queued: acked",
     ackOfFuture: "ended: release-snapshot end",
     ackWithDigest: "queued: acked",
+    ackHeld: "held: acked release-snapshot",
     digests: "ended: release-snapshot end",
     unknown: "queued",
     refused: "ended: release-snapshot end",
     written: "queued",
     published: "queued",
+    confirmed: "queued",
     granted: "transferring 1: write",
     viewChanged: "queued: write",
     tick: "queued",
     leave: "ended: release-snapshot write end",
     closed: "ended: release-snapshot",
   },
+  held: {
+    hello: ended,
+    helloOfMany: ended,
+    ack: "held: acked",
+    ackOfFuture: ended,
+    ackWithDigest: "held: acked",
+    ackHeld: "held: acked",
+    digests: ended,
+    unknown: "held",
+    refused: ended,
+    written: "held",
+    published: "held",
+    confirmed: "held",
+    granted: "held: release-snapshot",
+    viewChanged: "held",
+    tick: "held",
+    leave: "ended: write end",
+    closed: "ended",
+  },
+  refusing: {
+    hello: ended,
+    helloOfMany: ended,
+    ack: "held: acked",
+    ackOfFuture: ended,
+    ackWithDigest: "held: acked",
+    ackHeld: "held: acked",
+    digests: ended,
+    unknown: "held",
+    refused: ended,
+    written: "held",
+    published: "held",
+    confirmed: "held",
+    granted: "held: release-snapshot",
+    viewChanged: "held",
+    tick: "held",
+    leave: "ended: write end",
+    closed: "ended",
+  },
   transferring: {
     hello: "ended: release-snapshot end",
+    helloOfMany: "ended: release-snapshot end",
     ack: "transferring 1: acked",
     ackOfFuture: "ended: release-snapshot end",
     ackWithDigest: "transferring 1: acked",
+    ackHeld: "held: acked release-snapshot",
     digests: "ended: release-snapshot end",
     unknown: "transferring 1",
     refused: "ended: release-snapshot end",
     written: "transferring 2: write",
     published: "transferring 2: write",
+    confirmed: "transferring 2: write",
     granted: "transferring 1: release-snapshot",
     viewChanged: "transferring 2: write",
     tick: "transferring 1",
@@ -189,14 +264,17 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   behind: {
     hello: ended,
+    helloOfMany: ended,
     ack: "following 2: acked",
     ackOfFuture: ended,
     ackWithDigest: "following 2: acked",
+    ackHeld: "held: acked",
     digests: ended,
     unknown: "following 2",
     refused: ended,
     written: "following 3: write",
     published: "following 3: write",
+    confirmed: "following 3: write",
     granted: "following 2: release-snapshot",
     viewChanged: "following 2: write",
     tick: "following 2",
@@ -205,14 +283,17 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   writing: {
     hello: ended,
+    helloOfMany: ended,
     ack: "following 3: sent acked",
     ackOfFuture: ended,
     ackWithDigest: "following 3: acked",
+    ackHeld: "held: acked",
     digests: ended,
     unknown: "following 3",
     refused: ended,
     written: "following 3: sent",
     published: "following 3",
+    confirmed: "following 3",
     granted: "following 3: release-snapshot",
     viewChanged: "following 3",
     tick: "following 3",
@@ -221,14 +302,17 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   atHead: {
     hello: ended,
+    helloOfMany: ended,
     ack: "following 3: acked",
     ackOfFuture: ended,
     ackWithDigest: "following 3: acked",
+    ackHeld: "held: acked",
     digests: ended,
     unknown: "following 3",
     refused: ended,
     written: "following 3",
     published: "following 3",
+    confirmed: "following 3",
     granted: "following 3: release-snapshot",
     viewChanged: "following 3: write",
     tick: "following 3",
@@ -237,14 +321,17 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
   ended: {
     hello: "ended",
+    helloOfMany: "ended",
     ack: "ended",
     ackOfFuture: "ended",
     ackWithDigest: "ended",
+    ackHeld: "ended",
     digests: "ended",
     unknown: "ended",
     refused: "ended",
     written: "ended",
     published: "ended",
+    confirmed: "ended",
     granted: "ended",
     viewChanged: "ended",
     tick: "ended",
@@ -282,6 +369,81 @@ test("Synced that gives an agent its cursor goes before a delta from there", () 
   assert.deepEqual(decode(first.effects[0]).synced?.revision, 2n);
   const second = step(first.state, events.written, world, nowMs);
   assert.deepEqual(decode(second.effects[0]).delta?.from, 2n);
+});
+
+describe("a doubted stream", () => {
+  const confirmed: World = { ...world, isRemovalConfirmed: true };
+  const equal: World = { ...world, root: 9n };
+  const more: World = { ...world, services: 10 };
+  const releases: readonly (readonly [
+    name: string,
+    from: StreamState,
+    event: keyof typeof events,
+    of: World,
+    then: string,
+  ])[] = [
+    ["is confirmed", states.held, "confirmed", confirmed, "queued: request-snapshot write"],
+    ["is confirmed by time", states.held, "tick", confirmed, "queued: request-snapshot write"],
+    ["while it is written to", { ...states.held, owesView: false }, "written", confirmed, "queued: request-snapshot"],
+    ["holds what the head holds", states.held, "published", equal, "following 3: write"],
+    ["loses no more than may be", states.held, "published", more, "queued: request-snapshot write"],
+    ["refuses, and is confirmed", states.refusing, "confirmed", confirmed, "queued: request-snapshot"],
+    ["refuses, and holds what the head holds", states.refusing, "published", equal, "queued: request-snapshot"],
+    ["refuses, whatever the counts say", states.refusing, "published", more, "held"],
+    ["refuses what is confirmed meanwhile", states.atHead, "ackHeld", confirmed, "queued: acked request-snapshot"],
+  ];
+  for (const [name, from, event, of, then] of releases) {
+    test(name, () => {
+      const { state, effects } = step(from, events[event], of, nowMs);
+      const what = effects.map(({ kind }) => kind).join(" ");
+      assert.equal(what === "" ? print(state) : `${print(state)}: ${what}`, then);
+    });
+  }
+
+  const queued = (by: Doubt["by"]): OpenStream => open({ kind: "queued", doubt: { ...doubt, by } });
+  const marks: readonly (readonly [name: string, from: OpenStream, of: World, mark: boolean | undefined])[] = [
+    ["of this history", open({ kind: "queued", doubt: undefined }), world, true],
+    ["of another, before anyone confirmed", queued("control-plane"), more, false],
+    ["of another, confirmed", queued("control-plane"), confirmed, true],
+    ["that refused, confirmed", queued("agent"), confirmed, true],
+    ["that refused what it holds", queued("agent"), equal, true],
+    ["that is doubted again", queued("control-plane"), world, undefined],
+    ["that refused and is doubted again", queued("agent"), more, undefined],
+  ];
+  for (const [name, from, of, mark] of marks) {
+    test(`the mark of a snapshot for an agent ${name}`, () => {
+      let asked: boolean | undefined;
+      const snapshot = (_: number, isConfirmed: boolean): Transfer => {
+        asked = isConfirmed;
+        return transferOf(three);
+      };
+      const { state } = step(from, events.granted, { ...of, snapshot }, nowMs);
+      assert.equal(asked, mark);
+      assert.equal(print(state), mark === undefined ? "held" : "transferring 1");
+    });
+  }
+
+  test("an ack that still speaks of the refusal does not stop the confirmed snapshot", () => {
+    const { state } = step(queued("agent"), events.granted, confirmed, nowMs);
+    assert.equal(print(step(state, events.ackHeld, confirmed, nowMs).state), "transferring 1");
+  });
+
+  test("an old cut does only if it does not remove too much, or for what the agent holds only the head", () => {
+    const cut = Transfer.snapshot(two, [madeService("a")], false, 1_000);
+    const tried: (boolean | undefined)[] = [];
+    const snapshot = (_: number, __: boolean, isGood: (of: Transfer) => boolean): Transfer => {
+      tried.push(isGood(cut));
+      return transferOf(three);
+    };
+    for (const [from, of] of [
+      [queued("control-plane"), more],
+      [queued("agent"), equal],
+      [queued("agent"), confirmed],
+      [open({ kind: "queued", doubt: undefined }), world],
+    ] as const)
+      step(from, events.granted, { ...of, snapshot }, nowMs);
+    assert.deepEqual(tried, [false, false, true, true]);
+  });
 });
 
 function decode(effect: Effect | undefined): SyncResponse {

@@ -2,6 +2,8 @@
 import { isSameEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { answerTo, isHeldByAgent } from "./doubt.ts";
+import type { Doubt } from "./doubt.ts";
 import type { Introduction } from "./hello.ts";
 import { pump } from "./pump.ts";
 import { refuse } from "./refusal.ts";
@@ -55,6 +57,7 @@ function stepGreeting(
     case "unknown":
     case "written":
     case "published":
+    case "confirmed":
     case "granted":
     case "renamed":
     case "view-changed":
@@ -63,13 +66,15 @@ function stepGreeting(
 }
 
 function open(introduction: Introduction, sentBefore: Revision, world: World, nowMs: number): Step {
-  const { cursor, digest } = introduction;
+  const { cursor, digest, services } = introduction;
   const held = cursor !== undefined && isSameEpoch(cursor.epoch, world.epoch) ? cursor.revision : revisionZero;
   const state: OpenStream = {
     phase: "open",
     node: introduction.node,
-    progress: { kind: "waiting", cursor, digest },
+    progress: { kind: "waiting", cursor, digest, services },
     hasTurn: false,
+    isOurs: held !== revisionZero,
+    isRemovalConfirmed: false,
     sent: held > sentBefore ? held : sentBefore,
     reported: held,
     writing: undefined,
@@ -112,21 +117,12 @@ function stepOpen(state: OpenStream, event: StreamEvent, world: World, nowMs: nu
       return stepWritten({ ...state, writing: undefined }, world, nowMs);
     case "published":
       if (state.progress.kind === "waiting" && world.isSynced) return pump(start(state, world), world, nowMs);
-      return pump({ state, effects: nothing }, world, nowMs);
+      return pump(reconsider(state, world), world, nowMs);
+    case "confirmed":
+      return pump(reconsider(state, world), world, nowMs);
     case "granted":
       if (state.progress.kind !== "queued") return { state, effects: [{ kind: "release-snapshot" }] };
-      return pump(
-        {
-          state: {
-            ...state,
-            hasTurn: true,
-            progress: { kind: "transferring", transfer: world.snapshot(nowMs), next: 0 },
-          },
-          effects: nothing,
-        },
-        world,
-        nowMs,
-      );
+      return pump(beginSnapshot(state, world, nowMs), world, nowMs);
     case "renamed":
       // One that came after the renaming has the new name already.
       if (state.welcomed !== undefined && isSameEpoch(state.welcomed, world.epoch)) return { state, effects: nothing };
@@ -168,6 +164,10 @@ function stepAck(state: OpenStream, ack: Ack, world: World, nowMs: number): Step
       state,
     );
   }
+  if (isHeldByAgent(ack) && !state.isRemovalConfirmed && state.progress.kind !== "held") {
+    const held = pump(hold(state, ack, world), world, nowMs);
+    return { state: held.state, effects: [{ kind: "acked", ack, roundTripMs: undefined }, ...held.effects] };
+  }
   if (state.progress.kind === "comparing") {
     const compared = pump(follow(state, ack.digest === world.root, world), world, nowMs);
     return { state: compared.state, effects: [{ kind: "acked", ack, roundTripMs: undefined }, ...compared.effects] };
@@ -184,6 +184,7 @@ function stepWritten(state: OpenStream, world: World, nowMs: number): Step {
   const progress = state.progress;
   // The first commit passes over a stream whose Welcome or view is still being written.
   if (progress.kind === "waiting" && world.isSynced) return pump(start(state, world), world, nowMs);
+  if (progress.kind === "held") return pump(reconsider(state, world), world, nowMs);
   if (progress.kind !== "following") return pump({ state, effects: nothing }, world, nowMs);
   // What was written before the second Welcome is of the epoch before.
   const isNews = progress.cursor > state.reported && state.owesWelcome !== "again";
@@ -214,25 +215,81 @@ function stepTick(state: OpenStream, isLate: boolean, world: World, nowMs: numbe
   // An agent that never answers the second Welcome must not keep old content for ever.
   const isUnanswered = state.progress.kind === "comparing" && nowMs - state.progress.sinceMs > silentMs;
   if (isUnanswered) return pump(follow(due, false, world), world, nowMs);
+  // What is confirmed by time has no event of its own.
+  if (due.progress.kind === "held") return pump(reconsider(due, world), world, nowMs);
   return isHeartbeatDue ? pump({ state: due, effects: nothing }, world, nowMs) : { state, effects: nothing };
 }
 
 // The source is synced: where does this agent go on?
 function start(state: OpenStream, world: World): Step {
   if (state.progress.kind !== "waiting") return { state, effects: nothing };
-  const { cursor, digest } = state.progress;
+  const { cursor, digest, services } = state.progress;
   if (cursor !== undefined && isSameEpoch(cursor.epoch, world.epoch) && world.delta(cursor.revision) !== undefined) {
     return { state: { ...state, progress: { kind: "following", cursor: cursor.revision } }, effects: nothing };
   }
-  return follow(state, digest === world.root, world);
+  if (state.isOurs) return follow(state, digest === world.root, world);
+  const doubt: Doubt = { by: "control-plane", digest, services };
+  return reconsider({ ...state, progress: { kind: "held", doubt } }, world);
 }
 
 // It holds what the head holds, or it needs a snapshot.
 function follow(state: OpenStream, isEqual: boolean, world: World): Step {
-  if (!isEqual) return { state: { ...state, progress: { kind: "queued" } }, effects: [{ kind: "request-snapshot" }] };
+  if (!isEqual) return queue(state, undefined);
   const sent = world.head > state.sent ? world.head : state.sent;
+  const progress = { kind: "following", cursor: world.head } as const;
+  return { state: { ...state, progress, owesSynced: "at-cursor", sent, isOurs: true }, effects: nothing };
+}
+
+function queue(state: OpenStream, doubt: Doubt | undefined): Step {
+  return { state: { ...state, progress: { kind: "queued", doubt } }, effects: [{ kind: "request-snapshot" }] };
+}
+
+// It did not activate what it was sent: from here on only a confirmed snapshot counts, and Synced again behind that.
+function hold(state: OpenStream, ack: Ack, world: World): Step {
+  const doubt: Doubt = { by: "agent", digest: ack.digest, services: ack.counts?.services ?? 0 };
+  const held: OpenStream = {
+    ...state,
+    progress: { kind: "held", doubt },
+    hasTurn: false,
+    isOurs: false,
+    owesSynced: "at-head",
+  };
+  const next = reconsider(held, world);
+  return { state: next.state, effects: [...releaseOf(state), ...next.effects] };
+}
+
+// Is it still doubted?
+function reconsider(state: OpenStream, world: World): Step {
+  if (state.progress.kind !== "held") return { state, effects: nothing };
+  const { doubt } = state.progress;
+  switch (answerTo(doubt, world).kind) {
+    case "hold":
+      return { state, effects: nothing };
+    case "synced":
+      return follow(state, true, world);
+    case "snapshot":
+      return queue(state, doubt);
+  }
+}
+
+// Its turn for a snapshot has come. What was no longer doubted when it asked may be again.
+function beginSnapshot(state: OpenStream, world: World, nowMs: number): Step {
+  if (state.progress.kind !== "queued") return { state, effects: nothing };
+  const { doubt } = state.progress;
+  const answer = answerTo(doubt, world);
+  if (answer.kind !== "snapshot") {
+    const held = doubt === undefined ? state : ({ ...state, progress: { kind: "held", doubt } } as const);
+    return { state: reconsider(held, world).state, effects: [{ kind: "release-snapshot" }] };
+  }
+  const { isMassRemovalConfirmed, isGood } = answer;
+  const transfer = world.snapshot(nowMs, isMassRemovalConfirmed, isGood);
   return {
-    state: { ...state, progress: { kind: "following", cursor: world.head }, owesSynced: "at-cursor", sent },
+    state: {
+      ...state,
+      hasTurn: true,
+      isRemovalConfirmed: isMassRemovalConfirmed,
+      progress: { kind: "transferring", transfer, next: 0 },
+    },
     effects: nothing,
   };
 }

@@ -27,6 +27,8 @@ export class Transfer {
   /** Undefined: a snapshot. */
   readonly from: Revision | undefined;
   readonly to: Revision;
+  /** Services that a snapshot lists; of a delta 0. */
+  readonly services: number;
   readonly #isMassRemovalConfirmed: boolean;
   // Told with the first part.
   readonly #triggers: TriggerTimes;
@@ -39,9 +41,11 @@ export class Transfer {
     isMassRemovalConfirmed: boolean,
     triggers: TriggerTimes,
     slices: readonly Slice[],
+    services = 0,
   ) {
     this.from = from;
     this.to = to;
+    this.services = services;
     this.#isMassRemovalConfirmed = isMassRemovalConfirmed;
     this.#triggers = triggers;
     this.#slices = slices;
@@ -59,7 +63,9 @@ export class Transfer {
     isMassRemovalConfirmed: boolean,
     partBytesMax: number,
   ): Transfer {
-    return new Transfer(undefined, to, isMassRemovalConfirmed, noTriggers, cut([], resources, partBytesMax));
+    let services = 0;
+    for (const { value } of resources) if (value.kind === "service") services++;
+    return new Transfer(undefined, to, isMassRemovalConfirmed, noTriggers, cut([], resources, partBytesMax), services);
   }
 
   get parts(): number {

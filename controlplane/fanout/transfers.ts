@@ -27,7 +27,8 @@ export class Transfers {
   readonly #deltas = new Map<Revision, Transfer>();
   #deltasTo: Revision | undefined;
   #deltasBytes = 0;
-  #snapshot: { readonly transfer: Transfer; readonly madeAtMs: number } | undefined;
+  /** By the mark that they carry: one with and one without at most, both only while a source is young. */
+  readonly #snapshots = new Map<boolean, { readonly transfer: Transfer; readonly madeAtMs: number }>();
 
   constructor(catalog: Catalog, limits: TransferLimits) {
     this.#catalog = catalog;
@@ -55,27 +56,27 @@ export class Transfers {
     return made;
   }
 
-  /**
-   * A snapshot of the head or of a revision shortly before. It is marked as a confirmed mass removal: no source that exists
-   * doubts what it lists.
-   */
-  snapshot(nowMs: number): Transfer {
+  /** A snapshot of the head, or of a revision shortly before if `isGood` says so. */
+  snapshot(nowMs: number, isMassRemovalConfirmed: boolean, isGood: (cut: Transfer) => boolean): Transfer {
     const catalog = this.#catalog;
-    const current = this.#snapshot;
+    const current = this.#snapshots.get(isMassRemovalConfirmed);
     if (
       current !== undefined &&
       (current.transfer.to === catalog.head ||
-        (nowMs - current.madeAtMs < this.#limits.snapshotAgeMaxMs && current.transfer.to >= catalog.floor))
+        (nowMs - current.madeAtMs < this.#limits.snapshotAgeMaxMs &&
+          current.transfer.to >= catalog.floor &&
+          isGood(current.transfer)))
     ) {
       return current.transfer;
     }
-    const transfer = Transfer.snapshot(catalog.head, catalog.snapshot(), true, this.#limits.partBytesMax);
-    this.#snapshot = { transfer, madeAtMs: nowMs };
+    const { partBytesMax } = this.#limits;
+    const transfer = Transfer.snapshot(catalog.head, catalog.snapshot(), isMassRemovalConfirmed, partBytesMax);
+    this.#snapshots.set(isMassRemovalConfirmed, { transfer, madeAtMs: nowMs });
     return transfer;
   }
 
-  /** Lets go of a snapshot that nobody reads any more; a cut of a large cluster is worth tens of megabytes. */
+  /** Lets go of the snapshots that nobody reads any more; a cut of a large cluster is worth tens of megabytes. */
   forgetSnapshot(): void {
-    this.#snapshot = undefined;
+    this.#snapshots.clear();
   }
 }

@@ -2,6 +2,7 @@
 import { latencyBuckets } from "@weft/proto/program/metrics.ts";
 import type { Metrics } from "@weft/proto/program/metrics.ts";
 import type { FleetNode } from "./fleet-node.ts";
+import { failuresOf } from "./fleet-status.ts";
 import type { Fleet } from "./fleet.ts";
 import { categoryNames } from "./missing-reason.ts";
 
@@ -120,7 +121,7 @@ function countFailures(
   const counts = new Map<string, number>(Object.values(categoryNames).map((name) => [name, 0]));
   for (const node of fleet.table.nodes()) {
     if (node.stream.kind !== "open") continue;
-    for (const { category } of node.failures) {
+    for (const { category } of failuresOf(node)) {
       const name = categoryNames[category as keyof typeof categoryNames] ?? "unspecified";
       counts.set(name, (counts.get(name) ?? 0) + 1);
     }

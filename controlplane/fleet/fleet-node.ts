@@ -35,6 +35,8 @@ export class FleetNode {
   failures: readonly Failure[] = [];
   failuresTotal = 0;
   blocking: readonly BlockingFailure[] = [];
+  /** Why the control plane gives it no state; undefined: it does. */
+  heldReason: string | undefined;
   versions: Versions | undefined;
   /** Undefined: never reported. */
   addresses: readonly Address[] | undefined;
@@ -76,6 +78,7 @@ export class FleetNode {
     this.localAddresses = connection.localAddresses;
     this.servesLocalClusterIps = connection.servesLocalClusterIps;
     this.roundTripUs = undefined;
+    this.heldReason = undefined;
     this.seenMs = nowMs;
   }
 
@@ -101,6 +104,7 @@ export class FleetNode {
 
   disconnected(reason: string, nowMs: number): void {
     this.stream = { kind: "closed", atMs: nowMs, reason };
+    this.heldReason = undefined;
     this.roundTripUs = undefined;
   }
 

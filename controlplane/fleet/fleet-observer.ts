@@ -6,6 +6,7 @@ import type { Address } from "@weft/proto/address.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { Ack, Versions } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Commit } from "../catalog/resource.ts";
+import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 
 export interface NodeConnection {
   readonly node: string;
@@ -36,6 +37,10 @@ export interface FleetObserver {
   sent(node: string, revision: Revision): void;
   /** `roundTripUs`: undefined unless this ack answers a heartbeat. */
   acked(node: string, ack: Ack, roundTripUs: number | undefined, nowUs: number): void;
+  /** Why this node is given no state (`mass_removal_held`); undefined: it is given state, or says itself why it takes none. */
+  held(node: string, reason: string | undefined): void;
+  /** What the source lacks and is still served; undefined: nothing is held back. */
+  removalHeld(removal: HeldRemoval | undefined): void;
   /** `reason`: closed words such as "silent", "replaced", "closed", "stalled", or an error's message. */
   disconnected(node: string, instance: bigint, reason: string, nowUs: number): void;
 }

@@ -4,13 +4,14 @@ import { create } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { epoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
-import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { FailureCategory, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { FleetService, WaitOutcome } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import type { FleetStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { addressBytes } from "@weft/proto/address.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
 import { runFleet } from "./fleet-loop.ts";
 import { addFleetService } from "./fleet-service.ts";
+import type { RemovalConfirmer } from "./fleet-service.ts";
 import { Fleet } from "./fleet.ts";
 import { revisionsPastMax } from "./revision-feed.ts";
 import { FleetClient } from "./testing-fleet-client.ts";
@@ -25,6 +26,7 @@ const drained = [{ address: addressBytes(address("10.0.0.1")), port: 80 }];
 class Running implements AsyncDisposable {
   readonly fleet = new Fleet(Date.now());
   readonly commits = new Commits();
+  confirmed: ReturnType<RemovalConfirmer["confirmRemoval"]> = { removal: undefined, nodes: [] };
   readonly #stop = new AbortController();
   readonly #server = new Server();
   readonly #loop = runFleet(this.fleet, this.#stop.signal);
@@ -41,6 +43,7 @@ class Running implements AsyncDisposable {
         nodeObjectAddresses: () => undefined,
         snapshot: () => ({ to: running.fleet.head, parts: [] }),
       },
+      removals: { confirmRemoval: () => running.confirmed },
       identify: () => ({ kind: "anonymous" }),
       log: silentLog,
       signal: running.#stop.signal,
@@ -108,6 +111,31 @@ test("watchers of the status see it at once, then its newest, without what lies 
       [50n, "n1", 50n],
     ],
   );
+});
+
+test("what is held back is in the status, and what was confirmed is answered", async () => {
+  await using running = await Running.start(["n1", "n2"]);
+  using client = running.client();
+  running.connect("n1");
+  const removal = { services: 12, ofServices: 14, sinceMs: 1_000.5, untilMs: 2_000, names: ["a/web"] };
+  running.fleet.removalHeld(removal);
+  running.fleet.held("n1", "it holds 12 services");
+  const held = await client.status();
+  const { services, ofServices, sinceMs, serviceNames } = held.heldRemoval ?? assert.fail();
+  assert.deepEqual([services, ofServices, sinceMs, serviceNames], [12, 14, 1_000n, ["a/web"]]);
+  const [n1] = held.nodes;
+  const failure = n1?.failures[0];
+  assert.deepEqual([n1?.failuresTotal, failure?.category], [1, FailureCategory.MASS_REMOVAL_HELD]);
+  const { result } = await client.wait({ cursor: { revision: 1n }, timeoutMs: 20 });
+  assert.equal(result?.missing[0]?.reason, "failed: mass_removal_held: it holds 12 services");
+
+  running.confirmed = { removal, nodes: ["n2", "n1"] };
+  const { messages } = await client.call(FleetService.method.confirmRemoval, {});
+  assert.deepEqual([messages[0]?.removal?.services, messages[0]?.nodes, messages[0]?.nodeNames], [12, 2, ["n1", "n2"]]);
+  running.fleet.removalHeld(undefined);
+  running.fleet.held("n1", undefined);
+  const after = await client.status();
+  assert.deepEqual([after.heldRemoval, after.nodes[0]?.failuresTotal], [undefined, 0]);
 });
 
 test("watchers of revisions get commits, acks and convergence, the past first and bounded", async () => {

@@ -2,12 +2,13 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import type { sendUnaryData, Server, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
-import { addressBytes } from "@weft/proto/address.ts";
+import { addressBytes, compareText } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { NodeAddressesSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import {
+  ConfirmRemovalResponseSchema,
   FleetService,
   GetStateResponseSchema,
   GetStatusResponseSchema,
@@ -15,6 +16,8 @@ import {
 } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { WaitResponseSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import type {
+  ConfirmRemovalRequest,
+  ConfirmRemovalResponse,
   GetStateRequest,
   GetStateResponse,
   GetStatusRequest,
@@ -30,7 +33,9 @@ import { serviceDefinition } from "@weft/proto/grpc/service.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { mayReadFleet, printIdentity } from "../identity.ts";
 import type { Identity } from "../identity.ts";
-import { epochMessage, fleetStatus } from "./fleet-status.ts";
+import { namesMax } from "../mass-removal/mass-removal.ts";
+import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
+import { epochMessage, fleetStatus, heldRemovalMessage } from "./fleet-status.ts";
 import type { Fleet } from "./fleet.ts";
 import { Outgoing } from "./outgoing.ts";
 import type { OutgoingCall } from "./outgoing.ts";
@@ -56,12 +61,19 @@ export interface StateSource {
   snapshot(): { readonly to: Revision; readonly parts: Iterable<Uint8Array> };
 }
 
+/** What holds mass removals back, from the pipeline. */
+export interface RemovalConfirmer {
+  /** Confirms what is held back now. `by`: who says so. */
+  confirmRemoval(by: string): { readonly removal: HeldRemoval | undefined; readonly nodes: readonly string[] };
+}
+
 /** What tells who calls. */
 export type Caller = Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext">;
 
 export interface FleetServiceOptions {
   readonly fleet: Fleet;
   readonly state: StateSource;
+  readonly removals: RemovalConfirmer;
   /** Undefined: the caller shows no certificate that the client CA signed. */
   readonly identify: (call: Caller) => Identity | undefined;
   readonly log: Log;
@@ -80,6 +92,10 @@ export function addFleetService(server: Server, options: FleetServiceOptions): v
     watchRevisions: (call: Streaming<WatchRevisionsRequest, WatchRevisionsResponse>) => shell.watchRevisions(call),
     wait: (call: Streaming<WaitRequest, WaitResponse>) => shell.wait(call),
     getState: (call: Streaming<GetStateRequest, GetStateResponse>) => shell.getState(call),
+    confirmRemoval: (
+      call: ServerUnaryCall<ConfirmRemovalRequest, ConfirmRemovalResponse>,
+      answer: sendUnaryData<ConfirmRemovalResponse>,
+    ) => shell.confirmRemoval(call, answer),
   });
 }
 
@@ -112,6 +128,28 @@ class FleetShell {
     if (refusal === undefined)
       answer(null, create(GetStatusResponseSchema, { status: fleetStatus(this.#options.fleet) }));
     else answer({ code: status.PERMISSION_DENIED, details: refusal });
+  }
+
+  confirmRemoval(
+    call: ServerUnaryCall<ConfirmRemovalRequest, ConfirmRemovalResponse>,
+    answer: sendUnaryData<ConfirmRemovalResponse>,
+  ): void {
+    const refusal = this.#refusal(call);
+    if (refusal !== undefined) {
+      answer({ code: status.PERMISSION_DENIED, details: refusal });
+      return;
+    }
+    const identity = this.#options.identify(call);
+    const by = identity === undefined ? "" : printIdentity(identity);
+    const { removal, nodes } = this.#options.removals.confirmRemoval(`${by}, ${call.getPeer()}`);
+    answer(
+      null,
+      create(ConfirmRemovalResponseSchema, {
+        ...(removal === undefined ? {} : { removal: heldRemovalMessage(removal) }),
+        nodes: nodes.length,
+        nodeNames: nodes.toSorted(compareText).slice(0, namesMax),
+      }),
+    );
   }
 
   watchStatus(call: Streaming<WatchStatusRequest, WatchStatusResponse>): void {

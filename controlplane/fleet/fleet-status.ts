@@ -2,10 +2,15 @@
 import { create } from "@bufbuild/protobuf";
 import { compareText } from "@weft/proto/address.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
-import { EpochSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { Epoch as EpochMessage } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { FleetStatusSchema, NodeStatusSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
-import type { FleetStatus, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { EpochSchema, FailureCategory, FailureSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Epoch as EpochMessage, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { FleetStatusSchema, HeldRemovalSchema, NodeStatusSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import type {
+  FleetStatus,
+  HeldRemoval as HeldRemovalMessage,
+  NodeStatus,
+} from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import type { FleetNode } from "./fleet-node.ts";
 import type { Fleet } from "./fleet.ts";
 
@@ -25,6 +30,17 @@ export function fleetStatus(fleet: Fleet): FleetStatus {
     revision: BigInt(head),
     synced: fleet.isSynced,
     nodes: [...nodes.values()].toSorted((a, b) => compareText(a.node, b.node)),
+    ...(fleet.heldRemoval === undefined ? {} : { heldRemoval: heldRemovalMessage(fleet.heldRemoval) }),
+  });
+}
+
+export function heldRemovalMessage({ services, ofServices, sinceMs, untilMs, names }: HeldRemoval): HeldRemovalMessage {
+  return create(HeldRemovalSchema, {
+    services,
+    ofServices,
+    sinceMs: BigInt(Math.floor(sinceMs)),
+    untilMs: BigInt(Math.floor(untilMs)),
+    serviceNames: [...names],
   });
 }
 
@@ -34,6 +50,7 @@ export function epochMessage(of: Epoch): EpochMessage {
 
 function nodeStatus(node: FleetNode, head: Revision): NodeStatus {
   const isOpen = node.stream.kind === "open";
+  const failures = failuresOf(node);
   return create(NodeStatusSchema, {
     node: node.name,
     connected: isOpen,
@@ -41,12 +58,19 @@ function nodeStatus(node: FleetNode, head: Revision): NodeStatus {
     applied: BigInt(node.applied),
     lag: BigInt(head - node.applied),
     ...(node.roundTripUs === undefined ? {} : { roundTripUs: node.roundTripUs }),
-    failures: node.failures.slice(0, failuresShownMax),
-    failuresTotal: node.failuresTotal,
+    failures: failures.slice(0, failuresShownMax),
+    failuresTotal: node.failuresTotal + (failures.length - node.failures.length),
     ...(node.versions === undefined ? {} : { versions: node.versions }),
     addresses: [...(node.addresses ?? [])],
     peer: node.stream.kind === "open" ? node.stream.peer : "",
     digest: node.digest,
     seenMs: BigInt(Math.floor(node.seenMs)),
   });
+}
+
+/** What it reports, behind what keeps it from being given anything to report about. */
+export function failuresOf(node: FleetNode): readonly Failure[] {
+  if (node.heldReason === undefined) return node.failures;
+  const held = { service: "", category: FailureCategory.MASS_REMOVAL_HELD, reason: node.heldReason };
+  return [create(FailureSchema, held), ...node.failures];
 }

@@ -7,6 +7,7 @@ import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import { compareText } from "@weft/proto/address.ts";
 import type { Ack, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Commit } from "../catalog/resource.ts";
+import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import { ChoosabilityIndex } from "./choosability.ts";
 import type { FleetEvent } from "./fleet-event.ts";
 import type { FleetNode } from "./fleet-node.ts";
@@ -29,6 +30,7 @@ export class Fleet implements FleetObserver {
   #epoch: Epoch = makeEpoch(0, 0);
   #head: Revision = revisionZero;
   #isSynced = false;
+  #heldRemoval: HeldRemoval | undefined;
   #tally: Tally | undefined;
   #nowMs: number;
 
@@ -48,6 +50,11 @@ export class Fleet implements FleetObserver {
 
   get isSynced(): boolean {
     return this.#isSynced;
+  }
+
+  /** What the source lacks and is still served; undefined: nothing is held back. */
+  get heldRemoval(): HeldRemoval | undefined {
+    return this.#heldRemoval;
   }
 
   get waitsOpen(): number {
@@ -148,6 +155,18 @@ export class Fleet implements FleetObserver {
     const commitToAckUs = committedAtUs === undefined ? undefined : nowUs - committedAtUs;
     this.#emit({ kind: "ack", node, ack, isNew, commitToAckUs, nowUs });
     for (const each of converged) this.#emit({ kind: "converged", converged: each });
+  }
+
+  held(name: string, reason: string | undefined): void {
+    const node = this.table.get(name);
+    if (node?.stream.kind !== "open" || node.heldReason === reason) return;
+    node.heldReason = reason;
+    this.#nodesChanged();
+  }
+
+  removalHeld(removal: HeldRemoval | undefined): void {
+    this.#heldRemoval = removal;
+    this.#emit({ kind: "status" });
   }
 
   disconnected(name: string, instance: bigint, reason: string, nowUs: number): void {

@@ -29,7 +29,11 @@ export function missingReason(
 ): string | undefined {
   if (node === undefined || node.stream.kind === "never") return "never connected";
   if (node.stream.kind === "closed") return `disconnected ${printAgo(nowMs - node.stream.atMs)} ago`;
+  if (node.heldReason !== undefined) return `failed: mass_removal_held: ${node.heldReason.slice(0, reasonMax)}`;
   if (!node.stream.hasAcked) return "connected, has not acked yet";
+  // It says more than a cursor of nothing.
+  const held = node.blocking.find(({ failure }) => failure.category === FailureCategory.MASS_REMOVAL_HELD);
+  if (held !== undefined) return printFailure(held);
   if (node.applied < needed.revision) return `applied ${node.applied} of ${needed.revision}`;
   const failure = node.blocking.find((entry) => isInTheWay(entry, needed, history));
   if (failure !== undefined) return printFailure(failure);

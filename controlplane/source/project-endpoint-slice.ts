@@ -31,8 +31,9 @@ export function projectEndpointSlice(
 
   const family = addressType === "IPv6" ? 6 : 4;
   const endpoints: EndpointRecord[] = [];
+  const hintLists = new HintLists();
   for (const [i, item] of listed.entries()) {
-    const endpoint = readEndpoint(item, `endpoints[${i}]`, family, partial);
+    const endpoint = readEndpoint(item, `endpoints[${i}]`, family, hintLists, partial);
     if (endpoint !== undefined) endpoints.push(endpoint);
   }
   const namespace = name.slice(0, name.indexOf("/"));
@@ -80,7 +81,13 @@ function readPorts(object: JsonObject, fields: Fields): readonly SlicePortRecord
 }
 
 // Undefined: refused; the other endpoints of the slice count (S28).
-function readEndpoint(item: unknown, field: string, family: 4 | 6, partial: Fields): EndpointRecord | undefined {
+function readEndpoint(
+  item: unknown,
+  field: string,
+  family: 4 | 6,
+  hintLists: HintLists,
+  partial: Fields,
+): EndpointRecord | undefined {
   if (!isJsonObject(item)) {
     partial.refuse(field, `must be an object, not ${describe(item)}`);
     return undefined;
@@ -106,8 +113,8 @@ function readEndpoint(item: unknown, field: string, family: 4 | 6, partial: Fiel
     isTerminating: faults.boolean(conditions, "terminating", `${at}conditions.`, false),
     nodeName: faults.name(item, "nodeName", at),
     zone: faults.name(item, "zone", at),
-    zoneHints: readHints(hints, "forZones", `${at}hints.`, faults),
-    nodeHints: readHints(hints, "forNodes", `${at}hints.`, faults),
+    zoneHints: hintLists.shared(readHints(hints, "forZones", `${at}hints.`, faults)),
+    nodeHints: hintLists.shared(readHints(hints, "forNodes", `${at}hints.`, faults)),
   };
   for (const fault of faults.refusals) partial.refuse(fault.field, fault.message);
   return address === undefined || faults.refusals.length > 0 ? undefined : { address, ...endpoint };
@@ -128,3 +135,17 @@ function readHints(hints: JsonObject, key: string, at: string, faults: Fields): 
 }
 
 const none: readonly string[] = [];
+
+/** The endpoints of a slice have few different hints: at 250,000 endpoints a list for each costs 45 MB. */
+class HintLists {
+  readonly #lists = new Map<string, readonly string[]>();
+
+  shared(list: readonly string[]): readonly string[] {
+    if (list.length === 0) return none;
+    const key = list.join("/");
+    const known = this.#lists.get(key);
+    if (known !== undefined) return known;
+    this.#lists.set(key, list);
+    return list;
+  }
+}

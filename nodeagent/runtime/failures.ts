@@ -72,6 +72,6 @@ export function mergeFailures({
 function heldReason({ services, ofServices }: Removal): string {
   return (
     `the control plane would remove ${services} of the ${ofServices} services on this node: the last state stays until that is ` +
-    "confirmed; look at its source, or start this agent with --mass-removal-threshold 0"
+    "confirmed; look at its source, or run `weft confirm-removal`"
   );
 }

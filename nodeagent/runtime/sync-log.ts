@@ -41,7 +41,7 @@ export class SyncLog {
     this.#metrics.massRemovalsHeld.inc();
     this.#log.error(
       `the control plane would remove ${services} of ${ofServices} services: held, the last state stays; ` +
-        "look at its source, or start this agent with --mass-removal-threshold 0",
+        "look at its source, or run `weft confirm-removal`",
     );
   }
 

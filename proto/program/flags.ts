@@ -129,6 +129,15 @@ export function amount<const D extends Declared<Amount> & { readonly minCount: n
   return make(declared, declared.value ?? "N|P%", parse, printAmount) as Flag<Present<Amount, D>>;
 }
 
+/** A share from 0 to 100, as "50%" or "50". */
+export function percent<const D extends Declared<number>>(declared: D): Flag<Present<number, D>> {
+  const parse = (given: string): Parsed<number> => {
+    const value = /^\d{1,3}%?$/.test(given) ? Number.parseInt(given, 10) : Number.NaN;
+    return value <= 100 ? { ok: true, value } : { ok: false, problem: "give a share from 0% to 100%, such as 50%" };
+  };
+  return make(declared, declared.value ?? "P%", parse, (value) => `${value}%`) as Flag<Present<number, D>>;
+}
+
 /** `--flag`, `--no-flag`, `--flag=false`; false unless given or `default: true`. */
 export function boolean(declared: {
   readonly help: string;

@@ -1160,6 +1160,10 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  * - An agent MUST NOT activate a snapshot or repair that removes more than its mass-removal threshold unless
  *   `mass_removal_confirmed` is set: it keeps its state, acks the failure `mass_removal_held` at its old cursor, and discards
  *   deltas without error until a confirmed snapshot or repair arrives.
+ * - A control plane that reads that failure MUST send this stream nothing but heartbeats (and `Welcome` of a new epoch) until the
+ *   removal is confirmed, and then one confirmed snapshot or repair, also if what the agent holds is the head again by then.
+ * - A control plane MAY send nothing but `Welcome` and heartbeats to an agent whose `Hello.counts` show that the answer would be
+ *   such a removal, until it is confirmed.
  *
  * Trigger times:
  * - A delta with `from` MAY say when its changes of EndpointSlices were triggered, on its first part, at most 256 of each family:

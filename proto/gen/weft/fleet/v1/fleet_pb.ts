@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/fleet/v1/fleet.proto.
  */
 export const file_weft_fleet_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2ZsZWV0L3YxL2ZsZWV0LnByb3RvEg13ZWZ0LmZsZWV0LnYxIhIKEEdldFN0YXR1c1JlcXVlc3QiPwoRR2V0U3RhdHVzUmVzcG9uc2USKgoGc3RhdHVzGAEgASgLMhoud2VmdC5mbGVldC52MS5GbGVldFN0YXR1cyIUChJXYXRjaFN0YXR1c1JlcXVlc3QiQQoTV2F0Y2hTdGF0dXNSZXNwb25zZRIqCgZzdGF0dXMYASABKAsyGi53ZWZ0LmZsZWV0LnYxLkZsZWV0U3RhdHVzIiUKFVdhdGNoUmV2aXNpb25zUmVxdWVzdBIMCgRwYXN0GAEgASgNIqQBChZXYXRjaFJldmlzaW9uc1Jlc3BvbnNlEicKBmNvbW1pdBgBIAEoCzIVLndlZnQuZmxlZXQudjEuQ29tbWl0SAASJQoDYWNrGAIgASgLMhYud2VmdC5mbGVldC52MS5Ob2RlQWNrSAASMQoLY29udmVyZ2VuY2UYAyABKAsyGi53ZWZ0LmZsZWV0LnYxLkNvbnZlcmdlbmNlSABCBwoFZXZlbnQiogEKC1dhaXRSZXF1ZXN0EikKBmN1cnNvchgBIAEoCzIZLndlZnQuZGlzY292ZXJ5LnYxLkN1cnNvchItCgdkcmFpbmVkGAIgAygLMhwud2VmdC5mbGVldC52MS5Tb2NrZXRBZGRyZXNzEiUKBnF1b3J1bRgDIAEoCzIVLndlZnQuZmxlZXQudjEuUXVvcnVtEhIKCnRpbWVvdXRfbXMYBCABKA0iVAoMV2FpdFJlc3BvbnNlEg4KBG5vdGUYASABKAlIABIrCgZyZXN1bHQYAiABKAsyGS53ZWZ0LmZsZWV0LnYxLldhaXRSZXN1bHRIAEIHCgVldmVudCIfCg9HZXRTdGF0ZVJlcXVlc3QSDAoEbm9kZRgBIAEoCSLJAQoQR2V0U3RhdGVSZXNwb25zZRIuCglub2RlX3ZpZXcYASABKAsyGy53ZWZ0LmRpc2NvdmVyeS52MS5Ob2RlVmlldxIzCglhZGRyZXNzZXMYAiABKAsyIC53ZWZ0LmRpc2NvdmVyeS52MS5Ob2RlQWRkcmVzc2VzEicKBWRlbHRhGAMgASgLMhgud2VmdC5kaXNjb3ZlcnkudjEuRGVsdGESJwoFZXBvY2gYBCABKAsyGC53ZWZ0LmRpc2NvdmVyeS52MS5FcG9jaCKCAQoLRmxlZXRTdGF0dXMSJwoFZXBvY2gYASABKAsyGC53ZWZ0LmRpc2NvdmVyeS52MS5FcG9jaBIQCghyZXZpc2lvbhgCIAEoBBIOCgZzeW5jZWQYAyABKAgSKAoFbm9kZXMYBCADKAsyGS53ZWZ0LmZsZWV0LnYxLk5vZGVTdGF0dXMiwgIKCk5vZGVTdGF0dXMSDAoEbm9kZRgBIAEoCRIRCgljb25uZWN0ZWQYAiABKAgSEAoIcmVjZWl2ZWQYAyABKAQSDwoHYXBwbGllZBgEIAEoBBILCgNsYWcYBSABKAQSGgoNcm91bmRfdHJpcF91cxgGIAEoDUgAiAEBEiwKCGZhaWx1cmVzGAcgAygLMhoud2VmdC5kaXNjb3ZlcnkudjEuRmFpbHVyZRIWCg5mYWlsdXJlc190b3RhbBgIIAEoDRItCgh2ZXJzaW9ucxgJIAEoCzIbLndlZnQuZGlzY292ZXJ5LnYxLlZlcnNpb25zEhEKCWFkZHJlc3NlcxgKIAMoCRIMCgRwZWVyGAsgASgJEg4KBmRpZ2VzdBgMIAEoBhIPCgdzZWVuX21zGA0gASgEQhAKDl9yb3VuZF90cmlwX3VzInQKBkNvbW1pdBIQCghyZXZpc2lvbhgBIAEoBBIMCgRwdXRzGAIgASgNEhAKCHJlbW92YWxzGAMgASgNEg0KBWJ5dGVzGAQgASgEEhcKD2NvbW1pdHRlZF9hdF91cxgFIAEoBBIQCghzZXJ2aWNlcxgGIAMoCSKMAQoHTm9kZUFjaxIMCgRub2RlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEhgKEGNvbW1pdF90b19hY2tfdXMYAyABKAQSLwoJZHVyYXRpb25zGAQgASgLMhwud2VmdC5kaXNjb3ZlcnkudjEuRHVyYXRpb25zEhYKDmZhaWx1cmVzX3RvdGFsGAUgASgNIlMKC0NvbnZlcmdlbmNlEhAKCHJldmlzaW9uGAEgASgEEg8KB3BlcmNlbnQYAiABKA0SEgoKZWxhcHNlZF91cxgDIAEoBBINCgVub2RlcxgEIAEoDSIuCg1Tb2NrZXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAwSDAoEcG9ydBgCIAEoDSI0CgZRdW9ydW0SDwoFbm9kZXMYASABKA1IABIRCgdwZXJjZW50GAIgASgNSABCBgoEa2luZCKRAQoKV2FpdFJlc3VsdBIrCgdvdXRjb21lGAEgASgOMhoud2VmdC5mbGVldC52MS5XYWl0T3V0Y29tZRIMCgRoYXZlGAIgASgNEgwKBG5lZWQYAyABKA0SKwoHbWlzc2luZxgEIAMoCzIaLndlZnQuZmxlZXQudjEuTWlzc2luZ05vZGUSDQoFbm90ZXMYBSADKAkiPAoLTWlzc2luZ05vZGUSDAoEbm9kZRgBIAEoCRIPCgdhcHBsaWVkGAIgASgEEg4KBnJlYXNvbhgDIAEoCSp6CgtXYWl0T3V0Y29tZRIcChhXQUlUX09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFXQUlUX09VVENPTUVfRE9ORRABEhgKFFdBSVRfT1VUQ09NRV9USU1FT1VUEAISHAoYV0FJVF9PVVRDT01FX0VQT0NIX0VOREVEEAMyqQMKDEZsZWV0U2VydmljZRJOCglHZXRTdGF0dXMSHy53ZWZ0LmZsZWV0LnYxLkdldFN0YXR1c1JlcXVlc3QaIC53ZWZ0LmZsZWV0LnYxLkdldFN0YXR1c1Jlc3BvbnNlElYKC1dhdGNoU3RhdHVzEiEud2VmdC5mbGVldC52MS5XYXRjaFN0YXR1c1JlcXVlc3QaIi53ZWZ0LmZsZWV0LnYxLldhdGNoU3RhdHVzUmVzcG9uc2UwARJfCg5XYXRjaFJldmlzaW9ucxIkLndlZnQuZmxlZXQudjEuV2F0Y2hSZXZpc2lvbnNSZXF1ZXN0GiUud2VmdC5mbGVldC52MS5XYXRjaFJldmlzaW9uc1Jlc3BvbnNlMAESQQoEV2FpdBIaLndlZnQuZmxlZXQudjEuV2FpdFJlcXVlc3QaGy53ZWZ0LmZsZWV0LnYxLldhaXRSZXNwb25zZTABEk0KCEdldFN0YXRlEh4ud2VmdC5mbGVldC52MS5HZXRTdGF0ZVJlcXVlc3QaHy53ZWZ0LmZsZWV0LnYxLkdldFN0YXRlUmVzcG9uc2UwAWIGcHJvdG8z", [file_weft_discovery_v1_discovery]);
+  fileDesc("Chl3ZWZ0L2ZsZWV0L3YxL2ZsZWV0LnByb3RvEg13ZWZ0LmZsZWV0LnYxIhIKEEdldFN0YXR1c1JlcXVlc3QiPwoRR2V0U3RhdHVzUmVzcG9uc2USKgoGc3RhdHVzGAEgASgLMhoud2VmdC5mbGVldC52MS5GbGVldFN0YXR1cyIUChJXYXRjaFN0YXR1c1JlcXVlc3QiQQoTV2F0Y2hTdGF0dXNSZXNwb25zZRIqCgZzdGF0dXMYASABKAsyGi53ZWZ0LmZsZWV0LnYxLkZsZWV0U3RhdHVzIiUKFVdhdGNoUmV2aXNpb25zUmVxdWVzdBIMCgRwYXN0GAEgASgNIqQBChZXYXRjaFJldmlzaW9uc1Jlc3BvbnNlEicKBmNvbW1pdBgBIAEoCzIVLndlZnQuZmxlZXQudjEuQ29tbWl0SAASJQoDYWNrGAIgASgLMhYud2VmdC5mbGVldC52MS5Ob2RlQWNrSAASMQoLY29udmVyZ2VuY2UYAyABKAsyGi53ZWZ0LmZsZWV0LnYxLkNvbnZlcmdlbmNlSABCBwoFZXZlbnQiogEKC1dhaXRSZXF1ZXN0EikKBmN1cnNvchgBIAEoCzIZLndlZnQuZGlzY292ZXJ5LnYxLkN1cnNvchItCgdkcmFpbmVkGAIgAygLMhwud2VmdC5mbGVldC52MS5Tb2NrZXRBZGRyZXNzEiUKBnF1b3J1bRgDIAEoCzIVLndlZnQuZmxlZXQudjEuUXVvcnVtEhIKCnRpbWVvdXRfbXMYBCABKA0iVAoMV2FpdFJlc3BvbnNlEg4KBG5vdGUYASABKAlIABIrCgZyZXN1bHQYAiABKAsyGS53ZWZ0LmZsZWV0LnYxLldhaXRSZXN1bHRIAEIHCgVldmVudCIfCg9HZXRTdGF0ZVJlcXVlc3QSDAoEbm9kZRgBIAEoCSLJAQoQR2V0U3RhdGVSZXNwb25zZRIuCglub2RlX3ZpZXcYASABKAsyGy53ZWZ0LmRpc2NvdmVyeS52MS5Ob2RlVmlldxIzCglhZGRyZXNzZXMYAiABKAsyIC53ZWZ0LmRpc2NvdmVyeS52MS5Ob2RlQWRkcmVzc2VzEicKBWRlbHRhGAMgASgLMhgud2VmdC5kaXNjb3ZlcnkudjEuRGVsdGESJwoFZXBvY2gYBCABKAsyGC53ZWZ0LmRpc2NvdmVyeS52MS5FcG9jaCIXChVDb25maXJtUmVtb3ZhbFJlcXVlc3QiaAoWQ29uZmlybVJlbW92YWxSZXNwb25zZRIrCgdyZW1vdmFsGAEgASgLMhoud2VmdC5mbGVldC52MS5IZWxkUmVtb3ZhbBINCgVub2RlcxgCIAEoDRISCgpub2RlX25hbWVzGAMgAygJIm8KC0hlbGRSZW1vdmFsEhAKCHNlcnZpY2VzGAEgASgNEhMKC29mX3NlcnZpY2VzGAIgASgNEhAKCHNpbmNlX21zGAMgASgEEhAKCHVudGlsX21zGAQgASgEEhUKDXNlcnZpY2VfbmFtZXMYBSADKAkitAEKC0ZsZWV0U3RhdHVzEicKBWVwb2NoGAEgASgLMhgud2VmdC5kaXNjb3ZlcnkudjEuRXBvY2gSEAoIcmV2aXNpb24YAiABKAQSDgoGc3luY2VkGAMgASgIEigKBW5vZGVzGAQgAygLMhkud2VmdC5mbGVldC52MS5Ob2RlU3RhdHVzEjAKDGhlbGRfcmVtb3ZhbBgFIAEoCzIaLndlZnQuZmxlZXQudjEuSGVsZFJlbW92YWwiwgIKCk5vZGVTdGF0dXMSDAoEbm9kZRgBIAEoCRIRCgljb25uZWN0ZWQYAiABKAgSEAoIcmVjZWl2ZWQYAyABKAQSDwoHYXBwbGllZBgEIAEoBBILCgNsYWcYBSABKAQSGgoNcm91bmRfdHJpcF91cxgGIAEoDUgAiAEBEiwKCGZhaWx1cmVzGAcgAygLMhoud2VmdC5kaXNjb3ZlcnkudjEuRmFpbHVyZRIWCg5mYWlsdXJlc190b3RhbBgIIAEoDRItCgh2ZXJzaW9ucxgJIAEoCzIbLndlZnQuZGlzY292ZXJ5LnYxLlZlcnNpb25zEhEKCWFkZHJlc3NlcxgKIAMoCRIMCgRwZWVyGAsgASgJEg4KBmRpZ2VzdBgMIAEoBhIPCgdzZWVuX21zGA0gASgEQhAKDl9yb3VuZF90cmlwX3VzInQKBkNvbW1pdBIQCghyZXZpc2lvbhgBIAEoBBIMCgRwdXRzGAIgASgNEhAKCHJlbW92YWxzGAMgASgNEg0KBWJ5dGVzGAQgASgEEhcKD2NvbW1pdHRlZF9hdF91cxgFIAEoBBIQCghzZXJ2aWNlcxgGIAMoCSKMAQoHTm9kZUFjaxIMCgRub2RlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEhgKEGNvbW1pdF90b19hY2tfdXMYAyABKAQSLwoJZHVyYXRpb25zGAQgASgLMhwud2VmdC5kaXNjb3ZlcnkudjEuRHVyYXRpb25zEhYKDmZhaWx1cmVzX3RvdGFsGAUgASgNIlMKC0NvbnZlcmdlbmNlEhAKCHJldmlzaW9uGAEgASgEEg8KB3BlcmNlbnQYAiABKA0SEgoKZWxhcHNlZF91cxgDIAEoBBINCgVub2RlcxgEIAEoDSIuCg1Tb2NrZXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAwSDAoEcG9ydBgCIAEoDSI0CgZRdW9ydW0SDwoFbm9kZXMYASABKA1IABIRCgdwZXJjZW50GAIgASgNSABCBgoEa2luZCKRAQoKV2FpdFJlc3VsdBIrCgdvdXRjb21lGAEgASgOMhoud2VmdC5mbGVldC52MS5XYWl0T3V0Y29tZRIMCgRoYXZlGAIgASgNEgwKBG5lZWQYAyABKA0SKwoHbWlzc2luZxgEIAMoCzIaLndlZnQuZmxlZXQudjEuTWlzc2luZ05vZGUSDQoFbm90ZXMYBSADKAkiPAoLTWlzc2luZ05vZGUSDAoEbm9kZRgBIAEoCRIPCgdhcHBsaWVkGAIgASgEEg4KBnJlYXNvbhgDIAEoCSp6CgtXYWl0T3V0Y29tZRIcChhXQUlUX09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFXQUlUX09VVENPTUVfRE9ORRABEhgKFFdBSVRfT1VUQ09NRV9USU1FT1VUEAISHAoYV0FJVF9PVVRDT01FX0VQT0NIX0VOREVEEAMyiAQKDEZsZWV0U2VydmljZRJOCglHZXRTdGF0dXMSHy53ZWZ0LmZsZWV0LnYxLkdldFN0YXR1c1JlcXVlc3QaIC53ZWZ0LmZsZWV0LnYxLkdldFN0YXR1c1Jlc3BvbnNlElYKC1dhdGNoU3RhdHVzEiEud2VmdC5mbGVldC52MS5XYXRjaFN0YXR1c1JlcXVlc3QaIi53ZWZ0LmZsZWV0LnYxLldhdGNoU3RhdHVzUmVzcG9uc2UwARJfCg5XYXRjaFJldmlzaW9ucxIkLndlZnQuZmxlZXQudjEuV2F0Y2hSZXZpc2lvbnNSZXF1ZXN0GiUud2VmdC5mbGVldC52MS5XYXRjaFJldmlzaW9uc1Jlc3BvbnNlMAESQQoEV2FpdBIaLndlZnQuZmxlZXQudjEuV2FpdFJlcXVlc3QaGy53ZWZ0LmZsZWV0LnYxLldhaXRSZXNwb25zZTABEk0KCEdldFN0YXRlEh4ud2VmdC5mbGVldC52MS5HZXRTdGF0ZVJlcXVlc3QaHy53ZWZ0LmZsZWV0LnYxLkdldFN0YXRlUmVzcG9uc2UwARJdCg5Db25maXJtUmVtb3ZhbBIkLndlZnQuZmxlZXQudjEuQ29uZmlybVJlbW92YWxSZXF1ZXN0GiUud2VmdC5mbGVldC52MS5Db25maXJtUmVtb3ZhbFJlc3BvbnNlYgZwcm90bzM", [file_weft_discovery_v1_discovery]);
 
 /**
  * Asks for the state of all nodes.
@@ -295,6 +295,105 @@ export const GetStateResponseSchema: GenMessage<GetStateResponse> = /*@__PURE__*
   messageDesc(file_weft_fleet_v1_fleet, 9);
 
 /**
+ * Confirms a mass removal.
+ *
+ * @generated from message weft.fleet.v1.ConfirmRemovalRequest
+ */
+export type ConfirmRemovalRequest = Message<"weft.fleet.v1.ConfirmRemovalRequest"> & {
+};
+
+/**
+ * Describes the message weft.fleet.v1.ConfirmRemovalRequest.
+ * Use `create(ConfirmRemovalRequestSchema)` to create a new message.
+ */
+export const ConfirmRemovalRequestSchema: GenMessage<ConfirmRemovalRequest> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 10);
+
+/**
+ * What was confirmed; with neither services nor nodes nothing was held back.
+ *
+ * @generated from message weft.fleet.v1.ConfirmRemovalResponse
+ */
+export type ConfirmRemovalResponse = Message<"weft.fleet.v1.ConfirmRemovalResponse"> & {
+  /**
+   * What the source lacks and is removed now; absent: nothing of the source was held back.
+   *
+   * @generated from field: weft.fleet.v1.HeldRemoval removal = 1;
+   */
+  removal?: HeldRemoval | undefined;
+
+  /**
+   * Nodes that were given no state, or refused it, and are given it now.
+   *
+   * @generated from field: uint32 nodes = 2;
+   */
+  nodes: number;
+
+  /**
+   * Names of these nodes, sorted, at most 64.
+   *
+   * @generated from field: repeated string node_names = 3;
+   */
+  nodeNames: string[];
+};
+
+/**
+ * Describes the message weft.fleet.v1.ConfirmRemovalResponse.
+ * Use `create(ConfirmRemovalResponseSchema)` to create a new message.
+ */
+export const ConfirmRemovalResponseSchema: GenMessage<ConfirmRemovalResponse> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 11);
+
+/**
+ * Services that the source lacks all at once, too many to believe it.
+ *
+ * @generated from message weft.fleet.v1.HeldRemoval
+ */
+export type HeldRemoval = Message<"weft.fleet.v1.HeldRemoval"> & {
+  /**
+   * Services whose removal, or the loss of all their endpoints, is held back.
+   *
+   * @generated from field: uint32 services = 1;
+   */
+  services: number;
+
+  /**
+   * Services that stood when that began.
+   *
+   * @generated from field: uint32 of_services = 2;
+   */
+  ofServices: number;
+
+  /**
+   * Unix milliseconds of the beginning.
+   *
+   * @generated from field: uint64 since_ms = 3;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Unix milliseconds at which it goes on by itself if the source still lacks them.
+   *
+   * @generated from field: uint64 until_ms = 4;
+   */
+  untilMs: bigint;
+
+  /**
+   * Names of these services, sorted, at most 64.
+   *
+   * @generated from field: repeated string service_names = 5;
+   */
+  serviceNames: string[];
+};
+
+/**
+ * Describes the message weft.fleet.v1.HeldRemoval.
+ * Use `create(HeldRemovalSchema)` to create a new message.
+ */
+export const HeldRemovalSchema: GenMessage<HeldRemoval> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 12);
+
+/**
  * The state of all nodes at one moment.
  *
  * @generated from message weft.fleet.v1.FleetStatus
@@ -327,6 +426,13 @@ export type FleetStatus = Message<"weft.fleet.v1.FleetStatus"> & {
    * @generated from field: repeated weft.fleet.v1.NodeStatus nodes = 4;
    */
   nodes: NodeStatus[];
+
+  /**
+   * What the source lacks and is still served; absent: nothing is held back.
+   *
+   * @generated from field: weft.fleet.v1.HeldRemoval held_removal = 5;
+   */
+  heldRemoval?: HeldRemoval | undefined;
 };
 
 /**
@@ -334,7 +440,7 @@ export type FleetStatus = Message<"weft.fleet.v1.FleetStatus"> & {
  * Use `create(FleetStatusSchema)` to create a new message.
  */
 export const FleetStatusSchema: GenMessage<FleetStatus> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 10);
+  messageDesc(file_weft_fleet_v1_fleet, 13);
 
 /**
  * The state of one node.
@@ -385,7 +491,7 @@ export type NodeStatus = Message<"weft.fleet.v1.NodeStatus"> & {
   roundTripUs?: number | undefined;
 
   /**
-   * Current failures, up to the limit.
+   * Current failures, up to the limit. `mass_removal_held` of a node that is given no state is said by the control plane.
    *
    * @generated from field: repeated weft.discovery.v1.Failure failures = 7;
    */
@@ -439,7 +545,7 @@ export type NodeStatus = Message<"weft.fleet.v1.NodeStatus"> & {
  * Use `create(NodeStatusSchema)` to create a new message.
  */
 export const NodeStatusSchema: GenMessage<NodeStatus> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 11);
+  messageDesc(file_weft_fleet_v1_fleet, 14);
 
 /**
  * A revision was committed.
@@ -495,7 +601,7 @@ export type Commit = Message<"weft.fleet.v1.Commit"> & {
  * Use `create(CommitSchema)` to create a new message.
  */
 export const CommitSchema: GenMessage<Commit> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 12);
+  messageDesc(file_weft_fleet_v1_fleet, 15);
 
 /**
  * A node acked.
@@ -544,7 +650,7 @@ export type NodeAck = Message<"weft.fleet.v1.NodeAck"> & {
  * Use `create(NodeAckSchema)` to create a new message.
  */
 export const NodeAckSchema: GenMessage<NodeAck> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 13);
+  messageDesc(file_weft_fleet_v1_fleet, 16);
 
 /**
  * A share of the connected nodes at commit runs a revision.
@@ -586,7 +692,7 @@ export type Convergence = Message<"weft.fleet.v1.Convergence"> & {
  * Use `create(ConvergenceSchema)` to create a new message.
  */
 export const ConvergenceSchema: GenMessage<Convergence> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 14);
+  messageDesc(file_weft_fleet_v1_fleet, 17);
 
 /**
  * A transport address.
@@ -614,7 +720,7 @@ export type SocketAddress = Message<"weft.fleet.v1.SocketAddress"> & {
  * Use `create(SocketAddressSchema)` to create a new message.
  */
 export const SocketAddressSchema: GenMessage<SocketAddress> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 15);
+  messageDesc(file_weft_fleet_v1_fleet, 18);
 
 /**
  * How many nodes are enough. Unset: 100 %.
@@ -651,7 +757,7 @@ export type Quorum = Message<"weft.fleet.v1.Quorum"> & {
  * Use `create(QuorumSchema)` to create a new message.
  */
 export const QuorumSchema: GenMessage<Quorum> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 16);
+  messageDesc(file_weft_fleet_v1_fleet, 19);
 
 /**
  * The end of a wait.
@@ -700,7 +806,7 @@ export type WaitResult = Message<"weft.fleet.v1.WaitResult"> & {
  * Use `create(WaitResultSchema)` to create a new message.
  */
 export const WaitResultSchema: GenMessage<WaitResult> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 17);
+  messageDesc(file_weft_fleet_v1_fleet, 20);
 
 /**
  * A node that does not have it.
@@ -735,7 +841,7 @@ export type MissingNode = Message<"weft.fleet.v1.MissingNode"> & {
  * Use `create(MissingNodeSchema)` to create a new message.
  */
 export const MissingNodeSchema: GenMessage<MissingNode> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 18);
+  messageDesc(file_weft_fleet_v1_fleet, 21);
 
 /**
  * Ends of a wait.
@@ -798,6 +904,7 @@ export const WaitOutcomeSchema: GenEnum<WaitOutcome> = /*@__PURE__*/
  *   and then nothing completes in the first 30 s after start. With no node known nothing completes. A disconnected node
  *   is missing.
  * - A wait whose epoch ended answers `EPOCH_ENDED`.
+ * - `ConfirmRemoval` confirms what is held back at that moment and nothing that comes later.
  *
  * @generated from service weft.fleet.v1.FleetService
  */
@@ -852,6 +959,16 @@ export const FleetService: GenService<{
     methodKind: "server_streaming";
     input: typeof GetStateRequestSchema;
     output: typeof GetStateResponseSchema;
+  },
+  /**
+   * Says that the mass removal which is held back is intended. Answers what was confirmed, also if that is nothing.
+   *
+   * @generated from rpc weft.fleet.v1.FleetService.ConfirmRemoval
+   */
+  confirmRemoval: {
+    methodKind: "unary";
+    input: typeof ConfirmRemovalRequestSchema;
+    output: typeof ConfirmRemovalResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_weft_fleet_v1_fleet, 0);
