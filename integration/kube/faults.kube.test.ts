@@ -41,12 +41,7 @@ suite("between a control plane and its API server", { skip: missingForKubeApi() 
 
   after(async () => cluster[Symbol.asyncDispose]());
 
-  // Waits after failures grow until there was none for two minutes: each test begins without.
-  beforeEach(async () => {
-    await cluster.killControlPlane();
-    await cluster.startControlPlane();
-    await cluster.settle();
-  });
+  beforeEach(async () => cluster.renewControlPlane());
 
   for (const { name, fault, times } of cases) {
     test(`a watch ${name}`, async () => {

@@ -104,6 +104,18 @@ export class KubeCluster implements AsyncDisposable {
     this.#http = ready[2] ?? this.#http;
   }
 
+  /** Another one, in sync: waits after failures grow until there was none for two minutes, and this one had none. */
+  async renewControlPlane(): Promise<void> {
+    await this.killControlPlane();
+    await this.startControlPlane();
+    await this.becomeReady();
+  }
+
+  /** Resolves once the control plane has read everything. Agents that hold the right thing prove nothing about that. */
+  async becomeReady(): Promise<void> {
+    await waitUntil(async () => ((await this.isReady()) ? undefined : "/readyz: not ready"), settleLimitMs);
+  }
+
   async killControlPlane(): Promise<void> {
     await this.#controlplane?.kill();
   }
