@@ -23,7 +23,7 @@ export type Fault =
   | { readonly kind: "stall"; readonly afterLines: number }
   /** Every line twice. */
   | { readonly kind: "duplicate" }
-  /** After each line that comes once the initial events are over, the events of before again, oldest first. */
+  /** After each line once the initial events are over, what was added and changed before again, oldest first; no removal. */
   | { readonly kind: "replay" }
   /** So many lines, then one that is no event. */
   | { readonly kind: "garble"; readonly afterLines: number };
@@ -181,7 +181,7 @@ export class FaultProxy implements AsyncDisposable {
       if (fault.kind === "duplicate") response.write(`${line}\n`);
       if (fault.kind === "replay") {
         if (!isInitial) for (const old of past) response.write(`${old}\n`);
-        past.push(line);
+        if (!line.includes('"type":"DELETED"')) past.push(line);
         if (past.length > replayedMax) past.shift();
       }
       isInitial &&= !line.includes("k8s.io/initial-events-end");
