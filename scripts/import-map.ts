@@ -18,7 +18,18 @@ export const workspaceImports: Readonly<Record<string, readonly string[]>> = {
 export const shellFolders: readonly string[] = ["integration/", "scripts/"];
 
 /** Packages that only shells which name them may import. */
-export const ownedPackages: readonly string[] = ["@grpc/grpc-js", "@kubernetes/client-node", "koffi", "undici", "yaml"];
+export const ownedPackages: readonly string[] = [
+  "@grpc/grpc-js",
+  "@kubernetes/client-node",
+  "@opentelemetry/api",
+  "@opentelemetry/core",
+  "@opentelemetry/exporter-trace-otlp-proto",
+  "@opentelemetry/resources",
+  "@opentelemetry/sdk-trace",
+  "koffi",
+  "undici",
+  "yaml",
+];
 
 /** File -> what it owns. A package of `ownedPackages` must be named here by the files that import it. */
 export const shells: Readonly<Record<string, readonly string[]>> = {
@@ -33,6 +44,17 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/program/stdout.ts": ["stdout"],
   "proto/program/tls-files.ts": ["certificate files"],
   "proto/program/version.ts": ["package.json"],
+  "proto/telemetry/open-tracing.ts": ["what exports traces"],
+  "proto/telemetry/otlp-export.ts": [
+    "@opentelemetry/api",
+    "@opentelemetry/core",
+    "@opentelemetry/exporter-trace-otlp-proto",
+    "@opentelemetry/resources",
+    "@opentelemetry/sdk-trace",
+    "HTTP sockets",
+    "timers",
+  ],
+  "proto/telemetry/trace-id.ts": ["node:crypto, 1.3 us an id"],
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
   "controlplane/manifests-folder.ts": ["files"],
@@ -110,6 +132,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
 /** Shells with pure functions or flags that pure files use; their I/O begins only when a shell asks for it. */
 export const usableByPure: ReadonlySet<string> = new Set([
   "proto/ids.ts",
+  "proto/telemetry/trace-id.ts",
   "proto/program/http.ts",
   "proto/program/log.ts",
   // A parser from text to values; only the package makes it a shell.

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file weft/fleet/v1/fleet.proto.
  */
 export const file_weft_fleet_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("Chl3ZWZ0L2ZsZWV0L3YxL2ZsZWV0LnByb3RvEg13ZWZ0LmZsZWV0LnYxIhIKEEdldFN0YXR1c1JlcXVlc3QiPwoRR2V0U3RhdHVzUmVzcG9uc2USKgoGc3RhdHVzGAEgASgLMhoud2VmdC5mbGVldC52MS5GbGVldFN0YXR1cyIUChJXYXRjaFN0YXR1c1JlcXVlc3QiQQoTV2F0Y2hTdGF0dXNSZXNwb25zZRIqCgZzdGF0dXMYASABKAsyGi53ZWZ0LmZsZWV0LnYxLkZsZWV0U3RhdHVzIiUKFVdhdGNoUmV2aXNpb25zUmVxdWVzdBIMCgRwYXN0GAEgASgNIqQBChZXYXRjaFJldmlzaW9uc1Jlc3BvbnNlEicKBmNvbW1pdBgBIAEoCzIVLndlZnQuZmxlZXQudjEuQ29tbWl0SAASJQoDYWNrGAIgASgLMhYud2VmdC5mbGVldC52MS5Ob2RlQWNrSAASMQoLY29udmVyZ2VuY2UYAyABKAsyGi53ZWZ0LmZsZWV0LnYxLkNvbnZlcmdlbmNlSABCBwoFZXZlbnQiogEKC1dhaXRSZXF1ZXN0EikKBmN1cnNvchgBIAEoCzIZLndlZnQuZGlzY292ZXJ5LnYxLkN1cnNvchItCgdkcmFpbmVkGAIgAygLMhwud2VmdC5mbGVldC52MS5Tb2NrZXRBZGRyZXNzEiUKBnF1b3J1bRgDIAEoCzIVLndlZnQuZmxlZXQudjEuUXVvcnVtEhIKCnRpbWVvdXRfbXMYBCABKA0iVAoMV2FpdFJlc3BvbnNlEg4KBG5vdGUYASABKAlIABIrCgZyZXN1bHQYAiABKAsyGS53ZWZ0LmZsZWV0LnYxLldhaXRSZXN1bHRIAEIHCgVldmVudCIfCg9HZXRTdGF0ZVJlcXVlc3QSDAoEbm9kZRgBIAEoCSLJAQoQR2V0U3RhdGVSZXNwb25zZRIuCglub2RlX3ZpZXcYASABKAsyGy53ZWZ0LmRpc2NvdmVyeS52MS5Ob2RlVmlldxIzCglhZGRyZXNzZXMYAiABKAsyIC53ZWZ0LmRpc2NvdmVyeS52MS5Ob2RlQWRkcmVzc2VzEicKBWRlbHRhGAMgASgLMhgud2VmdC5kaXNjb3ZlcnkudjEuRGVsdGESJwoFZXBvY2gYBCABKAsyGC53ZWZ0LmRpc2NvdmVyeS52MS5FcG9jaCIXChVDb25maXJtUmVtb3ZhbFJlcXVlc3QiaAoWQ29uZmlybVJlbW92YWxSZXNwb25zZRIrCgdyZW1vdmFsGAEgASgLMhoud2VmdC5mbGVldC52MS5IZWxkUmVtb3ZhbBINCgVub2RlcxgCIAEoDRISCgpub2RlX25hbWVzGAMgAygJIm8KC0hlbGRSZW1vdmFsEhAKCHNlcnZpY2VzGAEgASgNEhMKC29mX3NlcnZpY2VzGAIgASgNEhAKCHNpbmNlX21zGAMgASgEEhAKCHVudGlsX21zGAQgASgEEhUKDXNlcnZpY2VfbmFtZXMYBSADKAkitAEKC0ZsZWV0U3RhdHVzEicKBWVwb2NoGAEgASgLMhgud2VmdC5kaXNjb3ZlcnkudjEuRXBvY2gSEAoIcmV2aXNpb24YAiABKAQSDgoGc3luY2VkGAMgASgIEigKBW5vZGVzGAQgAygLMhkud2VmdC5mbGVldC52MS5Ob2RlU3RhdHVzEjAKDGhlbGRfcmVtb3ZhbBgFIAEoCzIaLndlZnQuZmxlZXQudjEuSGVsZFJlbW92YWwiwgIKCk5vZGVTdGF0dXMSDAoEbm9kZRgBIAEoCRIRCgljb25uZWN0ZWQYAiABKAgSEAoIcmVjZWl2ZWQYAyABKAQSDwoHYXBwbGllZBgEIAEoBBILCgNsYWcYBSABKAQSGgoNcm91bmRfdHJpcF91cxgGIAEoDUgAiAEBEiwKCGZhaWx1cmVzGAcgAygLMhoud2VmdC5kaXNjb3ZlcnkudjEuRmFpbHVyZRIWCg5mYWlsdXJlc190b3RhbBgIIAEoDRItCgh2ZXJzaW9ucxgJIAEoCzIbLndlZnQuZGlzY292ZXJ5LnYxLlZlcnNpb25zEhEKCWFkZHJlc3NlcxgKIAMoCRIMCgRwZWVyGAsgASgJEg4KBmRpZ2VzdBgMIAEoBhIPCgdzZWVuX21zGA0gASgEQhAKDl9yb3VuZF90cmlwX3VzInQKBkNvbW1pdBIQCghyZXZpc2lvbhgBIAEoBBIMCgRwdXRzGAIgASgNEhAKCHJlbW92YWxzGAMgASgNEg0KBWJ5dGVzGAQgASgEEhcKD2NvbW1pdHRlZF9hdF91cxgFIAEoBBIQCghzZXJ2aWNlcxgGIAMoCSKMAQoHTm9kZUFjaxIMCgRub2RlGAEgASgJEhAKCHJldmlzaW9uGAIgASgEEhgKEGNvbW1pdF90b19hY2tfdXMYAyABKAQSLwoJZHVyYXRpb25zGAQgASgLMhwud2VmdC5kaXNjb3ZlcnkudjEuRHVyYXRpb25zEhYKDmZhaWx1cmVzX3RvdGFsGAUgASgNIlMKC0NvbnZlcmdlbmNlEhAKCHJldmlzaW9uGAEgASgEEg8KB3BlcmNlbnQYAiABKA0SEgoKZWxhcHNlZF91cxgDIAEoBBINCgVub2RlcxgEIAEoDSIuCg1Tb2NrZXRBZGRyZXNzEg8KB2FkZHJlc3MYASABKAwSDAoEcG9ydBgCIAEoDSI0CgZRdW9ydW0SDwoFbm9kZXMYASABKA1IABIRCgdwZXJjZW50GAIgASgNSABCBgoEa2luZCKRAQoKV2FpdFJlc3VsdBIrCgdvdXRjb21lGAEgASgOMhoud2VmdC5mbGVldC52MS5XYWl0T3V0Y29tZRIMCgRoYXZlGAIgASgNEgwKBG5lZWQYAyABKA0SKwoHbWlzc2luZxgEIAMoCzIaLndlZnQuZmxlZXQudjEuTWlzc2luZ05vZGUSDQoFbm90ZXMYBSADKAkiPAoLTWlzc2luZ05vZGUSDAoEbm9kZRgBIAEoCRIPCgdhcHBsaWVkGAIgASgEEg4KBnJlYXNvbhgDIAEoCSp6CgtXYWl0T3V0Y29tZRIcChhXQUlUX09VVENPTUVfVU5TUEVDSUZJRUQQABIVChFXQUlUX09VVENPTUVfRE9ORRABEhgKFFdBSVRfT1VUQ09NRV9USU1FT1VUEAISHAoYV0FJVF9PVVRDT01FX0VQT0NIX0VOREVEEAMyiAQKDEZsZWV0U2VydmljZRJOCglHZXRTdGF0dXMSHy53ZWZ0LmZsZWV0LnYxLkdldFN0YXR1c1JlcXVlc3QaIC53ZWZ0LmZsZWV0LnYxLkdldFN0YXR1c1Jlc3BvbnNlElYKC1dhdGNoU3RhdHVzEiEud2VmdC5mbGVldC52MS5XYXRjaFN0YXR1c1JlcXVlc3QaIi53ZWZ0LmZsZWV0LnYxLldhdGNoU3RhdHVzUmVzcG9uc2UwARJfCg5XYXRjaFJldmlzaW9ucxIkLndlZnQuZmxlZXQudjEuV2F0Y2hSZXZpc2lvbnNSZXF1ZXN0GiUud2VmdC5mbGVldC52MS5XYXRjaFJldmlzaW9uc1Jlc3BvbnNlMAESQQoEV2FpdBIaLndlZnQuZmxlZXQudjEuV2FpdFJlcXVlc3QaGy53ZWZ0LmZsZWV0LnYxLldhaXRSZXNwb25zZTABEk0KCEdldFN0YXRlEh4ud2VmdC5mbGVldC52MS5HZXRTdGF0ZVJlcXVlc3QaHy53ZWZ0LmZsZWV0LnYxLkdldFN0YXRlUmVzcG9uc2UwARJdCg5Db25maXJtUmVtb3ZhbBIkLndlZnQuZmxlZXQudjEuQ29uZmlybVJlbW92YWxSZXF1ZXN0GiUud2VmdC5mbGVldC52MS5Db25maXJtUmVtb3ZhbFJlc3BvbnNlYgZwcm90bzM", [file_weft_discovery_v1_discovery]);
+  fileDesc("Chl3ZWZ0L2ZsZWV0L3YxL2ZsZWV0LnByb3RvEg13ZWZ0LmZsZWV0LnYxIikKEEdldFN0YXR1c1JlcXVlc3QSFQoNd2l0aG91dF9ub2RlcxgBIAEoCCI/ChFHZXRTdGF0dXNSZXNwb25zZRIqCgZzdGF0dXMYASABKAsyGi53ZWZ0LmZsZWV0LnYxLkZsZWV0U3RhdHVzIhQKEldhdGNoU3RhdHVzUmVxdWVzdCJBChNXYXRjaFN0YXR1c1Jlc3BvbnNlEioKBnN0YXR1cxgBIAEoCzIaLndlZnQuZmxlZXQudjEuRmxlZXRTdGF0dXMiJQoVV2F0Y2hSZXZpc2lvbnNSZXF1ZXN0EgwKBHBhc3QYASABKA0ipAEKFldhdGNoUmV2aXNpb25zUmVzcG9uc2USJwoGY29tbWl0GAEgASgLMhUud2VmdC5mbGVldC52MS5Db21taXRIABIlCgNhY2sYAiABKAsyFi53ZWZ0LmZsZWV0LnYxLk5vZGVBY2tIABIxCgtjb252ZXJnZW5jZRgDIAEoCzIaLndlZnQuZmxlZXQudjEuQ29udmVyZ2VuY2VIAEIHCgVldmVudCKiAQoLV2FpdFJlcXVlc3QSKQoGY3Vyc29yGAEgASgLMhkud2VmdC5kaXNjb3ZlcnkudjEuQ3Vyc29yEi0KB2RyYWluZWQYAiADKAsyHC53ZWZ0LmZsZWV0LnYxLlNvY2tldEFkZHJlc3MSJQoGcXVvcnVtGAMgASgLMhUud2VmdC5mbGVldC52MS5RdW9ydW0SEgoKdGltZW91dF9tcxgEIAEoDSJUCgxXYWl0UmVzcG9uc2USDgoEbm90ZRgBIAEoCUgAEisKBnJlc3VsdBgCIAEoCzIZLndlZnQuZmxlZXQudjEuV2FpdFJlc3VsdEgAQgcKBWV2ZW50Ih8KD0dldFN0YXRlUmVxdWVzdBIMCgRub2RlGAEgASgJIskBChBHZXRTdGF0ZVJlc3BvbnNlEi4KCW5vZGVfdmlldxgBIAEoCzIbLndlZnQuZGlzY292ZXJ5LnYxLk5vZGVWaWV3EjMKCWFkZHJlc3NlcxgCIAEoCzIgLndlZnQuZGlzY292ZXJ5LnYxLk5vZGVBZGRyZXNzZXMSJwoFZGVsdGEYAyABKAsyGC53ZWZ0LmRpc2NvdmVyeS52MS5EZWx0YRInCgVlcG9jaBgEIAEoCzIYLndlZnQuZGlzY292ZXJ5LnYxLkVwb2NoIlwKD0dldFRyYWNlUmVxdWVzdBIpCgZjdXJzb3IYASABKAsyGS53ZWZ0LmRpc2NvdmVyeS52MS5DdXJzb3ISDwoHc2xvd2VzdBgCIAEoDRINCgVub2RlcxgDIAMoCSLCAwoQR2V0VHJhY2VSZXNwb25zZRInCgVlcG9jaBgBIAEoCzIYLndlZnQuZGlzY292ZXJ5LnYxLkVwb2NoEiUKBmNvbW1pdBgCIAEoCzIVLndlZnQuZmxlZXQudjEuQ29tbWl0EhUKDW5vdGljZWRfYXRfdXMYAyABKAQSHQoVY29tcGlsZV9zdGFydGVkX2F0X3VzGAQgASgEEhYKDmNvbXBpbGVkX2F0X3VzGAUgASgEEhIKCnNlbnRfYXRfdXMYBiABKAQSEAoIdHJhY2VfaWQYByABKAkSEQoJY29ubmVjdGVkGAggASgNEg0KBWFja2VkGAkgASgNEi8KC2NvbnZlcmdlbmNlGAogAygLMhoud2VmdC5mbGVldC52MS5Db252ZXJnZW5jZRIUCgxmaXJzdF9hY2tfdXMYCyABKAQSEwoLbGFzdF9hY2tfdXMYDCABKAQSKAoFbm9kZXMYDSADKAsyGS53ZWZ0LmZsZWV0LnYxLlRyYWNlZE5vZGUSKwoHbWlzc2luZxgOIAMoCzIaLndlZnQuZmxlZXQudjEuTWlzc2luZ05vZGUSFQoNbWlzc2luZ190b3RhbBgPIAEoDSKjAQoKVHJhY2VkTm9kZRIMCgRub2RlGAEgASgJEhgKEGNvbW1pdF90b19hY2tfdXMYAiABKAQSEAoIcmV2aXNpb24YAyABKAQSLwoJZHVyYXRpb25zGAQgASgLMhwud2VmdC5kaXNjb3ZlcnkudjEuRHVyYXRpb25zEhYKDmZhaWx1cmVzX3RvdGFsGAUgASgNEhIKCmNhbWVfbGF0ZXIYBiABKAgiFwoVQ29uZmlybVJlbW92YWxSZXF1ZXN0ImgKFkNvbmZpcm1SZW1vdmFsUmVzcG9uc2USKwoHcmVtb3ZhbBgBIAEoCzIaLndlZnQuZmxlZXQudjEuSGVsZFJlbW92YWwSDQoFbm9kZXMYAiABKA0SEgoKbm9kZV9uYW1lcxgDIAMoCSJvCgtIZWxkUmVtb3ZhbBIQCghzZXJ2aWNlcxgBIAEoDRITCgtvZl9zZXJ2aWNlcxgCIAEoDRIQCghzaW5jZV9tcxgDIAEoBBIQCgh1bnRpbF9tcxgEIAEoBBIVCg1zZXJ2aWNlX25hbWVzGAUgAygJIqUCCgtGbGVldFN0YXR1cxInCgVlcG9jaBgBIAEoCzIYLndlZnQuZGlzY292ZXJ5LnYxLkVwb2NoEhAKCHJldmlzaW9uGAIgASgEEg4KBnN5bmNlZBgDIAEoCBIoCgVub2RlcxgEIAMoCzIZLndlZnQuZmxlZXQudjEuTm9kZVN0YXR1cxIwCgxoZWxkX3JlbW92YWwYBSABKAsyGi53ZWZ0LmZsZWV0LnYxLkhlbGRSZW1vdmFsEikKBmNvdW50cxgGIAEoCzIZLndlZnQuZmxlZXQudjEuTm9kZUNvdW50cxIsCghsYWdnYXJkcxgHIAMoCzIaLndlZnQuZmxlZXQudjEuTWlzc2luZ05vZGUSFgoObGFnZ2FyZHNfdG90YWwYCCABKA0iVAoKTm9kZUNvdW50cxIPCgdjdXJyZW50GAEgASgNEg4KBmJlaGluZBgCIAEoDRIPCgdmYWlsaW5nGAMgASgNEhQKDGRpc2Nvbm5lY3RlZBgEIAEoDSLCAgoKTm9kZVN0YXR1cxIMCgRub2RlGAEgASgJEhEKCWNvbm5lY3RlZBgCIAEoCBIQCghyZWNlaXZlZBgDIAEoBBIPCgdhcHBsaWVkGAQgASgEEgsKA2xhZxgFIAEoBBIaCg1yb3VuZF90cmlwX3VzGAYgASgNSACIAQESLAoIZmFpbHVyZXMYByADKAsyGi53ZWZ0LmRpc2NvdmVyeS52MS5GYWlsdXJlEhYKDmZhaWx1cmVzX3RvdGFsGAggASgNEi0KCHZlcnNpb25zGAkgASgLMhsud2VmdC5kaXNjb3ZlcnkudjEuVmVyc2lvbnMSEQoJYWRkcmVzc2VzGAogAygJEgwKBHBlZXIYCyABKAkSDgoGZGlnZXN0GAwgASgGEg8KB3NlZW5fbXMYDSABKARCEAoOX3JvdW5kX3RyaXBfdXMidAoGQ29tbWl0EhAKCHJldmlzaW9uGAEgASgEEgwKBHB1dHMYAiABKA0SEAoIcmVtb3ZhbHMYAyABKA0SDQoFYnl0ZXMYBCABKAQSFwoPY29tbWl0dGVkX2F0X3VzGAUgASgEEhAKCHNlcnZpY2VzGAYgAygJIowBCgdOb2RlQWNrEgwKBG5vZGUYASABKAkSEAoIcmV2aXNpb24YAiABKAQSGAoQY29tbWl0X3RvX2Fja191cxgDIAEoBBIvCglkdXJhdGlvbnMYBCABKAsyHC53ZWZ0LmRpc2NvdmVyeS52MS5EdXJhdGlvbnMSFgoOZmFpbHVyZXNfdG90YWwYBSABKA0iUwoLQ29udmVyZ2VuY2USEAoIcmV2aXNpb24YASABKAQSDwoHcGVyY2VudBgCIAEoDRISCgplbGFwc2VkX3VzGAMgASgEEg0KBW5vZGVzGAQgASgNIi4KDVNvY2tldEFkZHJlc3MSDwoHYWRkcmVzcxgBIAEoDBIMCgRwb3J0GAIgASgNIjQKBlF1b3J1bRIPCgVub2RlcxgBIAEoDUgAEhEKB3BlcmNlbnQYAiABKA1IAEIGCgRraW5kIpEBCgpXYWl0UmVzdWx0EisKB291dGNvbWUYASABKA4yGi53ZWZ0LmZsZWV0LnYxLldhaXRPdXRjb21lEgwKBGhhdmUYAiABKA0SDAoEbmVlZBgDIAEoDRIrCgdtaXNzaW5nGAQgAygLMhoud2VmdC5mbGVldC52MS5NaXNzaW5nTm9kZRINCgVub3RlcxgFIAMoCSI8CgtNaXNzaW5nTm9kZRIMCgRub2RlGAEgASgJEg8KB2FwcGxpZWQYAiABKAQSDgoGcmVhc29uGAMgASgJKnoKC1dhaXRPdXRjb21lEhwKGFdBSVRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhUKEVdBSVRfT1VUQ09NRV9ET05FEAESGAoUV0FJVF9PVVRDT01FX1RJTUVPVVQQAhIcChhXQUlUX09VVENPTUVfRVBPQ0hfRU5ERUQQAzLVBAoMRmxlZXRTZXJ2aWNlEk4KCUdldFN0YXR1cxIfLndlZnQuZmxlZXQudjEuR2V0U3RhdHVzUmVxdWVzdBogLndlZnQuZmxlZXQudjEuR2V0U3RhdHVzUmVzcG9uc2USVgoLV2F0Y2hTdGF0dXMSIS53ZWZ0LmZsZWV0LnYxLldhdGNoU3RhdHVzUmVxdWVzdBoiLndlZnQuZmxlZXQudjEuV2F0Y2hTdGF0dXNSZXNwb25zZTABEl8KDldhdGNoUmV2aXNpb25zEiQud2VmdC5mbGVldC52MS5XYXRjaFJldmlzaW9uc1JlcXVlc3QaJS53ZWZ0LmZsZWV0LnYxLldhdGNoUmV2aXNpb25zUmVzcG9uc2UwARJBCgRXYWl0Ehoud2VmdC5mbGVldC52MS5XYWl0UmVxdWVzdBobLndlZnQuZmxlZXQudjEuV2FpdFJlc3BvbnNlMAESTQoIR2V0U3RhdGUSHi53ZWZ0LmZsZWV0LnYxLkdldFN0YXRlUmVxdWVzdBofLndlZnQuZmxlZXQudjEuR2V0U3RhdGVSZXNwb25zZTABEksKCEdldFRyYWNlEh4ud2VmdC5mbGVldC52MS5HZXRUcmFjZVJlcXVlc3QaHy53ZWZ0LmZsZWV0LnYxLkdldFRyYWNlUmVzcG9uc2USXQoOQ29uZmlybVJlbW92YWwSJC53ZWZ0LmZsZWV0LnYxLkNvbmZpcm1SZW1vdmFsUmVxdWVzdBolLndlZnQuZmxlZXQudjEuQ29uZmlybVJlbW92YWxSZXNwb25zZWIGcHJvdG8z", [file_weft_discovery_v1_discovery]);
 
 /**
  * Asks for the state of all nodes.
@@ -20,6 +20,12 @@ export const file_weft_fleet_v1_fleet: GenFile = /*@__PURE__*/
  * @generated from message weft.fleet.v1.GetStatusRequest
  */
 export type GetStatusRequest = Message<"weft.fleet.v1.GetStatusRequest"> & {
+  /**
+   * Leave `FleetStatus.nodes` out: counts and laggards only.
+   *
+   * @generated from field: bool without_nodes = 1;
+   */
+  withoutNodes: boolean;
 };
 
 /**
@@ -295,6 +301,216 @@ export const GetStateResponseSchema: GenMessage<GetStateResponse> = /*@__PURE__*
   messageDesc(file_weft_fleet_v1_fleet, 9);
 
 /**
+ * Asks how a revision went.
+ *
+ * @generated from message weft.fleet.v1.GetTraceRequest
+ */
+export type GetTraceRequest = Message<"weft.fleet.v1.GetTraceRequest"> & {
+  /**
+   * Which one. Absent: the newest. `epoch` absent: the current one.
+   *
+   * @generated from field: weft.discovery.v1.Cursor cursor = 1;
+   */
+  cursor?: Cursor | undefined;
+
+  /**
+   * How many of the slowest nodes to list, at most 10,000; 0: 10.
+   *
+   * @generated from field: uint32 slowest = 2;
+   */
+  slowest: number;
+
+  /**
+   * Names of nodes to list beside them, at most 256. One that is unknown is NOT_FOUND.
+   *
+   * @generated from field: repeated string nodes = 3;
+   */
+  nodes: string[];
+};
+
+/**
+ * Describes the message weft.fleet.v1.GetTraceRequest.
+ * Use `create(GetTraceRequestSchema)` to create a new message.
+ */
+export const GetTraceRequestSchema: GenMessage<GetTraceRequest> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 10);
+
+/**
+ * How a revision went. Times are the control plane's own.
+ *
+ * @generated from message weft.fleet.v1.GetTraceResponse
+ */
+export type GetTraceResponse = Message<"weft.fleet.v1.GetTraceResponse"> & {
+  /**
+   * The history.
+   *
+   * @generated from field: weft.discovery.v1.Epoch epoch = 1;
+   */
+  epoch?: Epoch | undefined;
+
+  /**
+   * What was committed, and when.
+   *
+   * @generated from field: weft.fleet.v1.Commit commit = 2;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * Unix microseconds at which the first of its changes was noticed.
+   *
+   * @generated from field: uint64 noticed_at_us = 3;
+   */
+  noticedAtUs: bigint;
+
+  /**
+   * Unix microseconds at which compiling began.
+   *
+   * @generated from field: uint64 compile_started_at_us = 4;
+   */
+  compileStartedAtUs: bigint;
+
+  /**
+   * Unix microseconds at which compiling ended and committing began.
+   *
+   * @generated from field: uint64 compiled_at_us = 5;
+   */
+  compiledAtUs: bigint;
+
+  /**
+   * Unix microseconds at which the last write to a stream that could be written was on its way; 0: not yet.
+   *
+   * @generated from field: uint64 sent_at_us = 6;
+   */
+  sentAtUs: bigint;
+
+  /**
+   * Id of its trace, 32 hex digits; empty: not sampled.
+   *
+   * @generated from field: string trace_id = 7;
+   */
+  traceId: string;
+
+  /**
+   * Nodes that were connected at the commit.
+   *
+   * @generated from field: uint32 connected = 8;
+   */
+  connected: number;
+
+  /**
+   * Of these, the ones that acked it.
+   *
+   * @generated from field: uint32 acked = 9;
+   */
+  acked: number;
+
+  /**
+   * When shares of the connected nodes had acked it, as far as they have.
+   *
+   * @generated from field: repeated weft.fleet.v1.Convergence convergence = 10;
+   */
+  convergence: Convergence[];
+
+  /**
+   * Microseconds from the commit until the first ack; 0: none.
+   *
+   * @generated from field: uint64 first_ack_us = 11;
+   */
+  firstAckUs: bigint;
+
+  /**
+   * Microseconds from the commit until the last ack so far of a node that was connected then; 0: none.
+   *
+   * @generated from field: uint64 last_ack_us = 12;
+   */
+  lastAckUs: bigint;
+
+  /**
+   * The slowest nodes, slowest first, then the ones asked for by name in that order, without repeats.
+   *
+   * @generated from field: repeated weft.fleet.v1.TracedNode nodes = 13;
+   */
+  nodes: TracedNode[];
+
+  /**
+   * Nodes that were connected at the commit and have not acked it, with reasons, by name, at most 100.
+   *
+   * @generated from field: repeated weft.fleet.v1.MissingNode missing = 14;
+   */
+  missing: MissingNode[];
+
+  /**
+   * True number of these.
+   *
+   * @generated from field: uint32 missing_total = 15;
+   */
+  missingTotal: number;
+};
+
+/**
+ * Describes the message weft.fleet.v1.GetTraceResponse.
+ * Use `create(GetTraceResponseSchema)` to create a new message.
+ */
+export const GetTraceResponseSchema: GenMessage<GetTraceResponse> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 11);
+
+/**
+ * How one node took a revision.
+ *
+ * @generated from message weft.fleet.v1.TracedNode
+ */
+export type TracedNode = Message<"weft.fleet.v1.TracedNode"> & {
+  /**
+   * Name.
+   *
+   * @generated from field: string node = 1;
+   */
+  node: string;
+
+  /**
+   * Microseconds from the commit until the ack arrived that covers it.
+   *
+   * @generated from field: uint64 commit_to_ack_us = 2;
+   */
+  commitToAckUs: bigint;
+
+  /**
+   * Revision of that ack: larger if the node took several at once.
+   *
+   * @generated from field: uint64 revision = 3;
+   */
+  revision: bigint;
+
+  /**
+   * Durations that the node measured of the round that it acked.
+   *
+   * @generated from field: weft.discovery.v1.Durations durations = 4;
+   */
+  durations?: Durations | undefined;
+
+  /**
+   * True number of failures in that ack.
+   *
+   * @generated from field: uint32 failures_total = 5;
+   */
+  failuresTotal: number;
+
+  /**
+   * It was not connected at the commit.
+   *
+   * @generated from field: bool came_later = 6;
+   */
+  cameLater: boolean;
+};
+
+/**
+ * Describes the message weft.fleet.v1.TracedNode.
+ * Use `create(TracedNodeSchema)` to create a new message.
+ */
+export const TracedNodeSchema: GenMessage<TracedNode> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 12);
+
+/**
  * Confirms a mass removal.
  *
  * @generated from message weft.fleet.v1.ConfirmRemovalRequest
@@ -307,7 +523,7 @@ export type ConfirmRemovalRequest = Message<"weft.fleet.v1.ConfirmRemovalRequest
  * Use `create(ConfirmRemovalRequestSchema)` to create a new message.
  */
 export const ConfirmRemovalRequestSchema: GenMessage<ConfirmRemovalRequest> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 10);
+  messageDesc(file_weft_fleet_v1_fleet, 13);
 
 /**
  * What was confirmed; with neither services nor nodes nothing was held back.
@@ -342,7 +558,7 @@ export type ConfirmRemovalResponse = Message<"weft.fleet.v1.ConfirmRemovalRespon
  * Use `create(ConfirmRemovalResponseSchema)` to create a new message.
  */
 export const ConfirmRemovalResponseSchema: GenMessage<ConfirmRemovalResponse> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 11);
+  messageDesc(file_weft_fleet_v1_fleet, 14);
 
 /**
  * Services that the source lacks all at once, too many to believe it.
@@ -391,7 +607,7 @@ export type HeldRemoval = Message<"weft.fleet.v1.HeldRemoval"> & {
  * Use `create(HeldRemovalSchema)` to create a new message.
  */
 export const HeldRemovalSchema: GenMessage<HeldRemoval> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 12);
+  messageDesc(file_weft_fleet_v1_fleet, 15);
 
 /**
  * The state of all nodes at one moment.
@@ -433,6 +649,27 @@ export type FleetStatus = Message<"weft.fleet.v1.FleetStatus"> & {
    * @generated from field: weft.fleet.v1.HeldRemoval held_removal = 5;
    */
   heldRemoval?: HeldRemoval | undefined;
+
+  /**
+   * Nodes by what is known of them.
+   *
+   * @generated from field: weft.fleet.v1.NodeCounts counts = 6;
+   */
+  counts?: NodeCounts | undefined;
+
+  /**
+   * Nodes that do not run the head whole, with reasons: those that are furthest behind first, then by name, at most 100.
+   *
+   * @generated from field: repeated weft.fleet.v1.MissingNode laggards = 7;
+   */
+  laggards: MissingNode[];
+
+  /**
+   * True number of these.
+   *
+   * @generated from field: uint32 laggards_total = 8;
+   */
+  laggardsTotal: number;
 };
 
 /**
@@ -440,7 +677,49 @@ export type FleetStatus = Message<"weft.fleet.v1.FleetStatus"> & {
  * Use `create(FleetStatusSchema)` to create a new message.
  */
 export const FleetStatusSchema: GenMessage<FleetStatus> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 13);
+  messageDesc(file_weft_fleet_v1_fleet, 16);
+
+/**
+ * Numbers of nodes. Each node is in exactly one of these.
+ *
+ * @generated from message weft.fleet.v1.NodeCounts
+ */
+export type NodeCounts = Message<"weft.fleet.v1.NodeCounts"> & {
+  /**
+   * Runs the head, whole.
+   *
+   * @generated from field: uint32 current = 1;
+   */
+  current: number;
+
+  /**
+   * Connected, and has not acked the head.
+   *
+   * @generated from field: uint32 behind = 2;
+   */
+  behind: number;
+
+  /**
+   * Acked the head with failures that hold waits.
+   *
+   * @generated from field: uint32 failing = 3;
+   */
+  failing: number;
+
+  /**
+   * Not connected.
+   *
+   * @generated from field: uint32 disconnected = 4;
+   */
+  disconnected: number;
+};
+
+/**
+ * Describes the message weft.fleet.v1.NodeCounts.
+ * Use `create(NodeCountsSchema)` to create a new message.
+ */
+export const NodeCountsSchema: GenMessage<NodeCounts> = /*@__PURE__*/
+  messageDesc(file_weft_fleet_v1_fleet, 17);
 
 /**
  * The state of one node.
@@ -545,7 +824,7 @@ export type NodeStatus = Message<"weft.fleet.v1.NodeStatus"> & {
  * Use `create(NodeStatusSchema)` to create a new message.
  */
 export const NodeStatusSchema: GenMessage<NodeStatus> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 14);
+  messageDesc(file_weft_fleet_v1_fleet, 18);
 
 /**
  * A revision was committed.
@@ -601,7 +880,7 @@ export type Commit = Message<"weft.fleet.v1.Commit"> & {
  * Use `create(CommitSchema)` to create a new message.
  */
 export const CommitSchema: GenMessage<Commit> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 15);
+  messageDesc(file_weft_fleet_v1_fleet, 19);
 
 /**
  * A node acked.
@@ -650,7 +929,7 @@ export type NodeAck = Message<"weft.fleet.v1.NodeAck"> & {
  * Use `create(NodeAckSchema)` to create a new message.
  */
 export const NodeAckSchema: GenMessage<NodeAck> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 16);
+  messageDesc(file_weft_fleet_v1_fleet, 20);
 
 /**
  * A share of the connected nodes at commit runs a revision.
@@ -692,7 +971,7 @@ export type Convergence = Message<"weft.fleet.v1.Convergence"> & {
  * Use `create(ConvergenceSchema)` to create a new message.
  */
 export const ConvergenceSchema: GenMessage<Convergence> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 17);
+  messageDesc(file_weft_fleet_v1_fleet, 21);
 
 /**
  * A transport address.
@@ -720,7 +999,7 @@ export type SocketAddress = Message<"weft.fleet.v1.SocketAddress"> & {
  * Use `create(SocketAddressSchema)` to create a new message.
  */
 export const SocketAddressSchema: GenMessage<SocketAddress> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 18);
+  messageDesc(file_weft_fleet_v1_fleet, 22);
 
 /**
  * How many nodes are enough. Unset: 100 %.
@@ -757,7 +1036,7 @@ export type Quorum = Message<"weft.fleet.v1.Quorum"> & {
  * Use `create(QuorumSchema)` to create a new message.
  */
 export const QuorumSchema: GenMessage<Quorum> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 19);
+  messageDesc(file_weft_fleet_v1_fleet, 23);
 
 /**
  * The end of a wait.
@@ -806,7 +1085,7 @@ export type WaitResult = Message<"weft.fleet.v1.WaitResult"> & {
  * Use `create(WaitResultSchema)` to create a new message.
  */
 export const WaitResultSchema: GenMessage<WaitResult> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 20);
+  messageDesc(file_weft_fleet_v1_fleet, 24);
 
 /**
  * A node that does not have it.
@@ -841,7 +1120,7 @@ export type MissingNode = Message<"weft.fleet.v1.MissingNode"> & {
  * Use `create(MissingNodeSchema)` to create a new message.
  */
 export const MissingNodeSchema: GenMessage<MissingNode> = /*@__PURE__*/
-  messageDesc(file_weft_fleet_v1_fleet, 21);
+  messageDesc(file_weft_fleet_v1_fleet, 25);
 
 /**
  * Ends of a wait.
@@ -904,7 +1183,12 @@ export const WaitOutcomeSchema: GenEnum<WaitOutcome> = /*@__PURE__*/
  *   and then nothing completes in the first 30 s after start. With no node known nothing completes. A disconnected node
  *   is missing.
  * - A wait whose epoch ended answers `EPOCH_ENDED`.
+ * - A wait is idempotent: a caller that lost its connection MAY ask again, and MUST then name the epoch that it was first answered
+ *   under, as the same number of another history is another revision.
  * - `ConfirmRemoval` confirms what is held back at that moment and nothing that comes later.
+ * - `GetTrace` answers from acks alone. The control plane MUST remember the last revisions, bounded in number and in acks, and MUST
+ *   answer NOT_FOUND, naming those it remembers, for any other; FAILED_PRECONDITION for another epoch. A node that acked a later
+ *   revision only MUST be listed with that one: it runs both since then.
  *
  * @generated from service weft.fleet.v1.FleetService
  */
@@ -959,6 +1243,16 @@ export const FleetService: GenService<{
     methodKind: "server_streaming";
     input: typeof GetStateRequestSchema;
     output: typeof GetStateResponseSchema;
+  },
+  /**
+   * How a revision went: what the control plane did and when, and when each node acked it.
+   *
+   * @generated from rpc weft.fleet.v1.FleetService.GetTrace
+   */
+  getTrace: {
+    methodKind: "unary";
+    input: typeof GetTraceRequestSchema;
+    output: typeof GetTraceResponseSchema;
   },
   /**
    * Says that the mass removal which is held back is intended. Answers what was confirmed, also if that is nothing.
