@@ -7,6 +7,7 @@ import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
+import { traceFlags } from "./trace/trace-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
   name: "weft-controlplane",
@@ -47,6 +48,7 @@ export const controlPlaneCommand = defineCommand({
       minMs: 1,
       help: "How long a removal is held back unless `weft confirm-removal` confirms it.",
     }),
+    ...traceFlags,
     ...logFlags,
   },
   examples: [

@@ -35,6 +35,7 @@ import { nodeViewMessage } from "./node-view-message.ts";
 import { pipelineMetrics } from "./pipeline-metrics.ts";
 import type { PipelineMetrics } from "./pipeline-metrics.ts";
 import type { ChangeBatch, Source, SourceSink } from "./source/source.ts";
+import type { TraceChoice } from "./trace/trace-choice.ts";
 
 export interface PipelineLimits {
   readonly catalog: CatalogLimits;
@@ -63,6 +64,8 @@ export interface PipelineOptions {
   readonly massRemoval?: MassRemovalLimits;
   /** Default: `pipelineLimits`. */
   readonly limits?: PipelineLimits;
+  /** Which revisions are traced; default: none. */
+  readonly traces?: TraceChoice | undefined;
   /** Unix milliseconds with fractions; never goes back. Default: the clock. */
   readonly now?: () => number;
 }
@@ -130,6 +133,7 @@ export class Pipeline implements SourceSink {
       renamed: (epoch) => catalog.rename(epoch),
       massRemoval,
       isRemovalConfirmed: () => this.#guard.isConfirmed,
+      traceOf: options.traces && ((revision) => options.traces?.contextOf(revision)),
     });
     this.#metrics = pipelineMetrics(options.metrics, catalog, this.fanout);
   }
@@ -228,8 +232,9 @@ export class Pipeline implements SourceSink {
 
   // Undefined: nothing that agents hold is different.
   async #commitPending(): Promise<Flush | undefined> {
-    const { fleet, history, source, log } = this.#options;
-    const noticedMs = this.#pendingSinceMs ?? this.#now();
+    const { fleet, history, source, log, traces } = this.#options;
+    const startedMs = this.#now();
+    const noticedMs = this.#pendingSinceMs ?? startedMs;
     this.#pendingSinceMs = undefined;
     const compiled = this.#compiler.take();
     this.#sayCollisions(compiled);
@@ -238,20 +243,33 @@ export class Pipeline implements SourceSink {
       fleet.nodesKnown(source.hasNodes ? new Set(this.#compiler.nodes().keys()) : undefined);
     }
     const commit = this.catalog.draft(compiled);
+    const compiledMs = this.#now();
     if (commit !== undefined) {
       const appended = await history.append(commit);
       if (appended.kind === "fenced")
         throw new Error(`revision ${commit.revision} was not appended: ${appended.reason}`);
       const nowMs = this.#now();
       this.catalog.apply(commit);
-      fleet.committed(commit, this.fanout.headDeltaBytes(), Math.round(nowMs * 1_000));
+      // Before the first delta to it is made.
+      const trace = traces?.choose({ epoch: this.catalog.epoch, revision: commit.revision }, this.fanout.sizes.agents);
+      fleet.committed(commit, this.fanout.headDeltaBytes(), inUs(nowMs), {
+        noticedAtUs: inUs(Math.min(noticedMs, startedMs)),
+        compileStartedAtUs: inUs(startedMs),
+        compiledAtUs: inUs(compiledMs),
+        traceId: trace?.traceId,
+      });
       this.#metrics.commits.inc();
       this.#metrics.commitDelaySeconds.observe(Math.max(0, nowMs - noticedMs) / 1_000);
       log.debug("committed", { revision: commit.revision, puts: commit.puts.length, removals: commit.removals.length });
     }
     if (isFirst) fleet.synced();
     this.fanout.viewsChanged(compiled.nodeViewsChanged);
-    return commit === undefined ? undefined : this.fanout.broadcast();
+    if (commit === undefined) return undefined;
+    const flush = this.fanout.broadcast();
+    const told = flush.done.then(() => fleet.flushed(commit.revision, inUs(this.#now())));
+    // It never rejects; a stream that stalls may keep it for as long as it lives.
+    void told;
+    return flush;
   }
 
   // Each one once for as long as it stands.
@@ -265,6 +283,10 @@ export class Pipeline implements SourceSink {
     this.#collisionsSaid = standing;
     this.#metrics.collisions.set(standing.size);
   }
+}
+
+function inUs(ms: number): number {
+  return Math.round(ms * 1_000);
 }
 
 // Never goes back within a process, unlike Date.now.

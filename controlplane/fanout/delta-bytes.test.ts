@@ -4,6 +4,8 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import { SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { readTraceContext } from "@weft/proto/telemetry/trace-context.ts";
+import { million } from "@weft/proto/telemetry/trace-id.ts";
 import fc from "fast-check";
 import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
@@ -22,6 +24,18 @@ import type { DeltaPart } from "./delta-bytes.ts";
 import { Transfer } from "./transfer.ts";
 
 const number = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }));
+const hex = (digits: number): fc.Arbitrary<string> =>
+  fc
+    .array(fc.integer({ min: 0, max: 15 }), { minLength: digits, maxLength: digits })
+    .map((of) => of.map((digit) => digit.toString(16)).join(""));
+const traceContext = fc.record(
+  {
+    traceId: hex(32).filter((id) => !/^0*$/.test(id)),
+    spanId: hex(16).filter((id) => !/^0*$/.test(id)),
+    nodesPerMillion: fc.integer({ min: 1, max: million }),
+  },
+  { noNullPrototype: true },
+);
 const part: fc.Arbitrary<DeltaPart> = fc
   .record({
     from: fc.option(number.map(revision), { nil: undefined }),
@@ -29,6 +43,7 @@ const part: fc.Arbitrary<DeltaPart> = fc
     part: fc.integer({ min: 0, max: 200 }),
     parts: fc.integer({ min: 1, max: 300 }),
     isMassRemovalConfirmed: fc.boolean(),
+    trace: fc.option(traceContext, { nil: undefined }),
     removed: fc.array(fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) as fc.Arbitrary<ResourceId>, { maxLength: 40 }),
     resources: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 10 }),
     triggers: fc.record({ ipv4: fc.array(number, { maxLength: 40 }), ipv6: fc.array(number, { maxLength: 3 }) }),
@@ -48,6 +63,7 @@ describe("an encoded delta", () => {
         assert.deepEqual([delta.part, delta.parts || 1], [of.part, of.parts]);
         assert.equal(delta.scope?.everything ?? false, of.from === undefined);
         assert.equal(delta.massRemovalConfirmed, of.isMassRemovalConfirmed);
+        assert.deepEqual(delta.trace && readTraceContext(delta.trace), of.trace);
         assert.deepEqual(delta.removed, of.removed);
         assert.deepEqual(delta.resources, of.resources);
         assert.deepEqual(delta.ipv4TriggerTimesMs.map(Number), of.triggers.ipv4);

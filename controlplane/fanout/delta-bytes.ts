@@ -5,6 +5,8 @@
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { parseHex, wireNodesPerMillion } from "@weft/proto/telemetry/trace-context.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 
 /** One message of a delta. */
@@ -15,14 +17,16 @@ export interface DeltaPart {
   readonly part: number;
   readonly parts: number;
   readonly isMassRemovalConfirmed: boolean;
+  /** Undefined: not sampled. */
+  readonly trace: TraceContext | undefined;
   readonly removed: readonly ResourceId[];
   /** Encoded `Resource` messages. */
   readonly resources: readonly Uint8Array[];
   readonly triggers: TriggerTimes;
 }
 
-/** An upper bound of the bytes around `removed`, `resources` and `triggers` in one message. */
-export const deltaHeaderBytesMax = 96;
+/** An upper bound of the bytes around `removed`, `resources` and `triggers` in one message: a trace context needs 36. */
+export const deltaHeaderBytesMax = 128;
 
 /** Bytes that one resource adds to a message: tag, length, itself. */
 export function resourceEntryBytes(resource: Uint8Array): number {
@@ -49,6 +53,10 @@ const tagParts = tag(4, wireVarint);
 const tagScope = tag(5, wireBytes);
 const tagScopeEverything = tag(1, wireVarint);
 const tagMassRemovalConfirmed = tag(6, wireVarint);
+const tagTrace = tag(7, wireBytes);
+const tagTraceId = tag(1, wireBytes);
+const tagSpanId = tag(2, wireBytes);
+const tagNodesPerMillion = tag(3, wireVarint);
 const tagRemoved = tag(8, wireBytes);
 const tagResources = tag(9, wireBytes);
 const tagIpv4TriggerTimes = tag(10, wireBytes);
@@ -96,6 +104,25 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
     bytes[at++] = tagMassRemovalConfirmed;
     bytes[at++] = 1;
   }
+  if (of.trace !== undefined) {
+    const share = wireNodesPerMillion(of.trace);
+    bytes[at++] = tagTrace;
+    varint(traceBytes(of.trace));
+    for (const [fieldTag, hex] of [
+      [tagTraceId, of.trace.traceId],
+      [tagSpanId, of.trace.spanId],
+    ] as const) {
+      const id = parseHex(hex);
+      bytes[at++] = fieldTag;
+      varint(id.length);
+      bytes.set(id, at);
+      at += id.length;
+    }
+    if (share > 0) {
+      bytes[at++] = tagNodesPerMillion;
+      varint(share);
+    }
+  }
   if (removedBytes > 0) {
     bytes[at++] = tagRemoved;
     varint(removedBytes);
@@ -130,10 +157,17 @@ function deltaBytes(of: DeltaPart): number {
   if (of.parts > 1) size += (of.part === 0 ? 0 : 1 + varintBytes(of.part)) + 1 + varintBytes(of.parts);
   if (of.from === undefined) size += 4;
   if (of.isMassRemovalConfirmed) size += 2;
+  if (of.trace !== undefined) size += 2 + traceBytes(of.trace);
   const removedBytes = of.removed.length * removedEntryBytes;
   if (removedBytes > 0) size += 1 + varintBytes(removedBytes) + removedBytes;
   for (const resource of of.resources) size += resourceEntryBytes(resource);
   return size + triggersBytes(of.triggers);
+}
+
+// Of the TraceContext inside: two ids of fixed length, and a share if it is not all.
+function traceBytes(of: TraceContext): number {
+  const share = wireNodesPerMillion(of);
+  return 18 + 10 + (share === 0 ? 0 : 1 + varintBytes(share));
 }
 
 // Tag, length and the numbers of a packed field; an empty one is not written.

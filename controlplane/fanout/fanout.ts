@@ -6,6 +6,7 @@ import { isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { NodeView, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { FleetObserver } from "../fleet/fleet-observer.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
@@ -49,6 +50,8 @@ export interface FanoutOptions {
   readonly massRemoval: MassRemovalLimits;
   /** As of now; when it becomes true by anything but time, `removalConfirmed` is called. */
   readonly isRemovalConfirmed: () => boolean;
+  /** Of a revision that is sampled; default: none is. */
+  readonly traceOf?: ((revision: Revision) => TraceContext | undefined) | undefined;
 }
 
 interface Stream {
@@ -83,7 +86,7 @@ export class Fanout {
     this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
-    this.#transfers = new Transfers(options.catalog, options.transferLimits);
+    this.#transfers = new Transfers(options.catalog, options.transferLimits, options.traceOf);
     this.#turns = new SnapshotTurns(options.fanoutLimits.snapshotsMax);
     this.#world = catalogWorld(options, this.#transfers);
   }

@@ -4,6 +4,7 @@
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import type { Operations } from "../catalog/catalog.ts";
@@ -32,6 +33,7 @@ export class Transfer {
   readonly #isMassRemovalConfirmed: boolean;
   // Told with the first part.
   readonly #triggers: TriggerTimes;
+  readonly #trace: TraceContext | undefined;
   readonly #slices: readonly Slice[];
   readonly #encoded: (Uint8Array | undefined)[];
 
@@ -42,19 +44,23 @@ export class Transfer {
     triggers: TriggerTimes,
     slices: readonly Slice[],
     services = 0,
+    trace?: TraceContext,
   ) {
     this.from = from;
     this.to = to;
     this.services = services;
     this.#isMassRemovalConfirmed = isMassRemovalConfirmed;
     this.#triggers = triggers;
+    this.#trace = trace;
     this.#slices = slices;
     this.#encoded = slices.map(() => undefined);
   }
 
-  static delta(operations: Operations, partBytesMax: number): Transfer {
+  /** `trace`: of the revision that it leads to. */
+  static delta(operations: Operations, partBytesMax: number, trace?: TraceContext): Transfer {
     const { from, to, puts, removed, triggers } = operations;
-    return new Transfer(from, to, false, triggers, cut(removed, puts, partBytesMax - triggersBytes(triggers)));
+    const slices = cut(removed, puts, partBytesMax - triggersBytes(triggers));
+    return new Transfer(from, to, false, triggers, slices, 0, trace);
   }
 
   static snapshot(
@@ -92,7 +98,8 @@ export class Transfer {
   #describe(slice: Slice, part: number): DeltaPart {
     const { from, to, parts } = this;
     const triggers = part === 0 ? this.#triggers : noTriggers;
-    return { from, to, part, parts, isMassRemovalConfirmed: this.#isMassRemovalConfirmed, triggers, ...slice };
+    const trace = part === 0 ? this.#trace : undefined;
+    return { from, to, part, parts, isMassRemovalConfirmed: this.#isMassRemovalConfirmed, triggers, trace, ...slice };
   }
 }
 

@@ -3,6 +3,7 @@
  * streams that need a snapshot at about the same time read one cut.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -24,15 +25,22 @@ export const transferLimits: TransferLimits = {
 export class Transfers {
   readonly #catalog: Catalog;
   readonly #limits: TransferLimits;
+  readonly #traceOf: (revision: Revision) => TraceContext | undefined;
   readonly #deltas = new Map<Revision, Transfer>();
   #deltasTo: Revision | undefined;
   #deltasBytes = 0;
   /** By the mark that they carry: one with and one without at most, both only while a source is young. */
   readonly #snapshots = new Map<boolean, { readonly transfer: Transfer; readonly madeAtMs: number }>();
 
-  constructor(catalog: Catalog, limits: TransferLimits) {
+  /** `traceOf`: undefined if that revision is not sampled. */
+  constructor(
+    catalog: Catalog,
+    limits: TransferLimits,
+    traceOf: (revision: Revision) => TraceContext | undefined = () => undefined,
+  ) {
     this.#catalog = catalog;
     this.#limits = limits;
+    this.#traceOf = traceOf;
   }
 
   /** From `from` to the head; undefined if the history does not reach back to it. */
@@ -47,7 +55,7 @@ export class Transfers {
     if (known !== undefined) return known;
     const operations = catalog.since({ epoch: catalog.epoch, revision: from });
     if (operations.kind !== "operations") return undefined;
-    const made = Transfer.delta(operations, this.#limits.partBytesMax);
+    const made = Transfer.delta(operations, this.#limits.partBytesMax, this.#traceOf(operations.to));
     const bytes = made.bytes;
     if (this.#deltasBytes + bytes <= this.#limits.deltasBytesMax) {
       this.#deltas.set(from, made);

@@ -1,10 +1,10 @@
 /** Metrics of the fleet. Described in docs/metrics.md. */
 import { latencyBuckets } from "@weft/proto/program/metrics.ts";
 import type { Metrics } from "@weft/proto/program/metrics.ts";
-import type { FleetNode } from "./fleet-node.ts";
 import { failuresOf } from "./fleet-status.ts";
 import type { Fleet } from "./fleet.ts";
 import { categoryNames } from "./missing-reason.ts";
+import { countNodes } from "./node-state.ts";
 
 const deltaBytesBuckets = [64, 128, 256, 512, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 16_777_216];
 
@@ -61,7 +61,11 @@ export function addFleetMetrics(metrics: Metrics, fleet: Fleet): void {
       acks.inc();
       if (event.commitToAckUs !== undefined) commitToAck.observe(Math.max(0, event.commitToAckUs) / 1e6);
     } else if (event.kind === "converged") {
-      convergence.with(String(event.converged.percent)).observe(Math.max(0, event.converged.elapsedUs) / 1e6);
+      const { revision, percent, elapsedUs, committedAtUs } = event.converged;
+      const traceId = fleet.table.revisions.traceIdOf(revision);
+      const labels = traceId === undefined ? { revision: String(revision) } : { trace_id: traceId };
+      const exemplar = { labels, atSeconds: (committedAtUs + elapsedUs) / 1e6 };
+      convergence.with(String(percent)).observe(Math.max(0, elapsedUs) / 1e6, exemplar);
     }
   });
   metrics.observed(
@@ -88,7 +92,7 @@ export function addFleetMetrics(metrics: Metrics, fleet: Fleet): void {
     () => fleet.table.convergence.revisionsOpen,
   );
   metrics.observed("gauge", { name: "weft_controlplane_nodes", help: "Nodes, by what is known of them now." }, () => {
-    const counts = countNodes(fleet);
+    const counts = countNodes(fleet.table, fleet.head);
     return Object.entries(counts).map(([state, value]) => ({ labels: { state }, value }));
   });
   metrics.observed(
@@ -99,20 +103,6 @@ export function addFleetMetrics(metrics: Metrics, fleet: Fleet): void {
     },
     () => countFailures(fleet),
   );
-}
-
-function countNodes(fleet: Fleet): Readonly<Record<"current" | "behind" | "failing" | "disconnected", number>> {
-  const counts = { current: 0, behind: 0, failing: 0, disconnected: 0 };
-  for (const node of fleet.table.nodes()) counts[stateOf(node, fleet)]++;
-  // Nodes that never connected.
-  for (const name of fleet.table.known ?? []) if (fleet.table.get(name) === undefined) counts.disconnected++;
-  return counts;
-}
-
-function stateOf(node: FleetNode, fleet: Fleet): "current" | "behind" | "failing" | "disconnected" {
-  if (node.stream.kind !== "open") return "disconnected";
-  if (!node.stream.hasAcked || node.applied < fleet.head) return "behind";
-  return node.isClean ? "current" : "failing";
 }
 
 function countFailures(

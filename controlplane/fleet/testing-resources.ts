@@ -10,6 +10,7 @@ import { backendName, resourceId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import type { Commit, CompiledResource } from "../catalog/resource.ts";
+import type { CommitSteps } from "./fleet-observer.ts";
 
 const bytes = new Uint8Array();
 const hash = { high: 0, low: 0 };
@@ -129,4 +130,9 @@ export function ackOf(spec: AckSpec): Ack {
     failures,
     failuresTotal: failures.length + (spec.unlisted ?? 0),
   });
+}
+
+/** A commit of which nothing took time and nothing is sampled. */
+export function stepsAt(nowUs: number): CommitSteps {
+  return { noticedAtUs: nowUs, compileStartedAtUs: nowUs, compiledAtUs: nowUs, traceId: undefined };
 }

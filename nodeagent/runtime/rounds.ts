@@ -26,6 +26,8 @@ import { compactHeap } from "./compact-heap.ts";
 import type { StepDurations } from "./messages.ts";
 import { emptyPending, mergeChange, mergePending } from "./pending-changes.ts";
 import type { PendingChanges } from "./pending-changes.ts";
+import { newestTraces } from "./round-trace.ts";
+import type { ReceivedTrace, TracedRound } from "./round-trace.ts";
 
 /** Wait after a round that could not be activated: doubles from the first to the second. */
 const retryFirstMs = 500;
@@ -53,6 +55,8 @@ export interface RoundsOptions {
   readonly view: NodeView | undefined;
   /** A round is active. */
   readonly onRound: (report: RoundReport) => void;
+  /** A round of revisions that are traced is active; undefined: nothing is traced. */
+  readonly onTraced: ((round: TracedRound) => void) | undefined;
   /** What is live, or the list of failures, changed. */
   readonly onChange: () => void;
 }
@@ -147,6 +151,11 @@ export class Rounds {
     if (triggers !== undefined) this.#pending.triggers = mergeTriggers(this.#pending.triggers, triggers);
   }
 
+  /** The trace of the delta that is committed next. */
+  traced(trace: ReceivedTrace): void {
+    this.#pending.traces = newestTraces([...this.#pending.traces, trace]);
+  }
+
   /** The store was changed and now is what `cursor` says. */
   committed(change: StoreChange | undefined, cursor: Cursor, receivedAtMs: number | undefined): void {
     const pending = this.#pending;
@@ -225,13 +234,12 @@ export class Rounds {
     const isAll = this.#needsAll;
     const services = this.#plan(taken, isAll);
     const plannedMs = performance.now();
-    let persistMs = 0;
-    let activeMs = plannedMs;
+    let stagedMs = plannedMs;
+    let persistedMs = plannedMs;
     const persist = (): void => {
-      const fromMs = performance.now();
+      stagedMs = performance.now();
       file.append({ removed: taken.removed, puts: taken.puts, commit: { cursor, view } });
-      activeMs = performance.now();
-      persistMs = activeMs - fromMs;
+      persistedMs = performance.now();
     };
     const round: Round = {
       cursor,
@@ -248,7 +256,7 @@ export class Rounds {
       this.#isRunning = false;
       this.#taken = undefined;
     }
-    activeMs = performance.now();
+    const activeMs = performance.now();
     this.#needsAll = false;
     this.#failuresInRow = 0;
     this.#activationFailure = undefined;
@@ -257,13 +265,18 @@ export class Rounds {
       receivedToActiveUs: taken.receivedAtMs === undefined ? 0 : (activeMs - taken.receivedAtMs) * 1_000,
       planUs: (plannedMs - startMs) * 1_000,
       stageUs: result.stageUs,
-      persistUs: persistMs * 1_000,
+      persistUs: (persistedMs - stagedMs) * 1_000,
     };
     this.#active = { cursor, digest, appliedAtUs: (performance.timeOrigin + activeMs) * 1_000, durations };
     metrics.roundDone(durations, taken.receivedAtMs !== undefined);
     const { touched, serviceChanges, backendChanges, triggers } = taken;
     const seconds = (activeMs - startMs) / 1_000;
     this.#options.onRound({ isAll, touched, plans: services, seconds, serviceChanges, backendChanges, triggers });
+    if (taken.traces.length > 0) {
+      const times = { startMs, plannedMs, stagedMs, persistedMs, activeMs };
+      const { length: failures } = result.failures;
+      this.#options.onTraced?.({ traces: taken.traces, cursor, times, services: services.length, failures });
+    }
     if (whole !== undefined) this.#rewrite(whole);
     this.#options.onChange();
     if (services.length >= bulkServicesMin) this.#isBulky = true;

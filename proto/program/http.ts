@@ -18,6 +18,8 @@ export interface HttpRequest {
   readonly peerAddress: string;
   /** Address of this end, without port; a v4-mapped one is IPv4. */
   readonly localAddress: string;
+  /** The header of this name. */
+  readonly accept: string | undefined;
   /** Aborts when the client goes away or the server closes. */
   readonly signal: AbortSignal;
 }
@@ -143,6 +145,7 @@ function route(
     query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
     peerAddress: plainAddress(request.socket.remoteAddress),
     localAddress: plainAddress(request.socket.localAddress),
+    accept: request.headers.accept,
     signal,
   });
 }
