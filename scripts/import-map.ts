@@ -126,6 +126,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/output.ts": ["stderr"],
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],
+  "cli/trace.ts": ["stdout"],
   "cli/wait.ts": ["timers"],
   "cli/confirm-removal.ts": ["stdout"],
 };
