@@ -2,7 +2,7 @@
  * All streams of this control plane. A shell around `stream-state.ts`: it routes events to streams, carries out their effects
  * and shares the event loop between them. It knows no gRPC: a stream is a StreamPort.
  */
-import { isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import { printEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { NodeView, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
@@ -19,8 +19,9 @@ import type { FanoutLimits } from "./fanout-limits.ts";
 import type { FanoutMetrics } from "./fanout-metrics.ts";
 import { Flush } from "./flush.ts";
 import { HeldStreams } from "./held-streams.ts";
-import { readAddresses, readHello } from "./hello.ts";
+import { connectionOf, readAddresses, readHello } from "./hello.ts";
 import { refuse } from "./refusal.ts";
+import { RepairLog } from "./repair-log.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
 import type { StreamLimits } from "./stream-limits.ts";
@@ -72,6 +73,7 @@ export class Fanout {
   readonly #held: HeldStreams<Stream>;
   readonly #sentBefore: SentBefore;
   readonly #endLog: EndLog;
+  readonly #repairLog: RepairLog;
   #isGranting = false;
   #tickedMs: number;
   #drained: (() => void) | undefined;
@@ -80,6 +82,7 @@ export class Fanout {
     this.#options = options;
     this.#catalog = options.catalog;
     this.#endLog = new EndLog(options.log);
+    this.#repairLog = new RepairLog(options.log, options.metrics, options.catalog);
     this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
@@ -214,7 +217,7 @@ export class Fanout {
         this.#dispatch(stream, { kind: "ack", ack: message.value });
         return;
       case "digests":
-        this.#dispatch(stream, { kind: "digests" });
+        this.#dispatch(stream, { kind: "digests", digests: message.value });
         return;
       case undefined:
         this.#dispatch(stream, { kind: "unknown" });
@@ -249,7 +252,7 @@ export class Fanout {
       this.#dispatch(stream, admission);
       return;
     }
-    const { node, instance, cursor } = introduction;
+    const { node, instance } = introduction;
     if (present !== undefined) {
       const message = `a newer stream of node ${node} came from ${stream.port.peer}`;
       this.#dispatch(present, { kind: "leave", reason: "replaced", message, retryAfterMs: 0 });
@@ -259,20 +262,7 @@ export class Fanout {
     this.#byNode.set(node, stream);
     metrics.streamsOpened.inc();
     const epoch = this.#catalog.epoch;
-    fleet.connected(
-      {
-        node,
-        instance,
-        peer: stream.port.peer,
-        versions: introduction.versions,
-        addresses: introduction.addresses,
-        nodePortAddresses: introduction.nodePortAddresses,
-        localAddresses: introduction.localAddresses,
-        servesLocalClusterIps: introduction.servesLocalClusterIps,
-        applied: cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero,
-      },
-      this.#nowUs(),
-    );
+    fleet.connected(connectionOf(introduction, stream.port.peer, epoch), this.#nowUs());
     this.#dispatch(stream, { kind: "hello", introduction, sentBefore: this.#sentBefore.recall(node, instance, epoch) });
   }
 
@@ -287,7 +277,7 @@ export class Fanout {
     renamed(epoch);
     fleet.epochStarted(epoch);
     // Agents that answer the new name may hold more than a cut made before.
-    this.#transfers.forgetSnapshot();
+    this.#transfers.forgetCuts();
     this.#dispatchToAll({ kind: "renamed" });
   }
 
@@ -320,8 +310,11 @@ export class Fanout {
         return;
       case "release-snapshot":
         this.#turns.release(stream);
-        if (this.#turns.granted === 0 && this.#turns.waiting === 0) this.#transfers.forgetSnapshot();
+        if (this.#turns.granted === 0 && this.#turns.waiting === 0) this.#transfers.forgetCuts();
         this.#grantLater();
+        return;
+      case "note":
+        this.#repairLog.noted(stream.agent?.node ?? "", effect.note, this.#options.now());
         return;
       case "sent":
         if (stream.agent !== undefined) fleet.sent(stream.agent.node, effect.revision);
@@ -378,10 +371,8 @@ export class Fanout {
     this.#isGranting = true;
     setImmediate(() => {
       this.#isGranting = false;
-      for (const stream of this.#turns.grant(this.#options.fanoutLimits.streamsPerTurn)) {
-        this.#options.metrics.snapshots.inc();
-        this.#dispatch(stream, { kind: "granted" });
-      }
+      const granted = this.#turns.grant(this.#options.fanoutLimits.streamsPerTurn);
+      for (const stream of granted) this.#dispatch(stream, { kind: "granted" });
     });
   }
 

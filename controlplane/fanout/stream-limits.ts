@@ -9,6 +9,8 @@ export interface StreamLimits {
   readonly helloMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
+  /** From the first digest query to the last answer; then a snapshot takes the place of the repair. */
+  readonly digestsMs: number;
   /** Largest message in either direction. */
   readonly messageBytesMax: number;
   /** Failures in one ack. */
@@ -25,6 +27,7 @@ export const streamLimits: StreamLimits = {
   silentIntervals: 3,
   helloMs: 10_000,
   stalledMs: 30_000,
+  digestsMs: 30_000,
   messageBytesMax: 4 * 1_024 * 1_024,
   failuresMax: 1_000,
   addressesMax: 256,
