@@ -91,7 +91,7 @@ export class HeldResources {
 
   /** An answer in messages of at most `perMessage` hashes. */
   digests({ allBuckets, buckets }: DigestQuery, perMessage = 1_000): Digests[] {
-    const at = BigInt(this.position);
+    const standing = BigInt(this.position);
     const asked = new Set(buckets);
     const hashes = [...this.resources]
       .filter(([id]) => asked.has(Number(id & 1_023n)))
@@ -104,7 +104,7 @@ export class HeldResources {
       const resources = hashes.slice(at, at + perMessage);
       const last = at + perMessage >= hashes.length;
       messages.push(
-        create(DigestsSchema, { revision: at, buckets: at === 0 && allBuckets ? sums : [], resources, last }),
+        create(DigestsSchema, { revision: standing, buckets: at === 0 && allBuckets ? sums : [], resources, last }),
       );
     }
     return messages;
