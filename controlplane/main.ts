@@ -65,7 +65,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
 
   const server = createGrpcServer(streamLimits);
   const identify = callIdentifier(security);
-  addDiscoveryService(server, { fanout: pipeline.fanout, identify });
+  addDiscoveryService(server, { fanout: pipeline.fanout, limits: streamLimits, identify });
   addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
   await using grpc = await listenGrpc(server, values.listen, security, {
     log,

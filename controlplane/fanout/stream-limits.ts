@@ -9,8 +9,11 @@ export interface StreamLimits {
   readonly helloMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
-  /** Largest message in either direction. */
+  /** Largest message to an agent. */
   readonly messageBytesMax: number;
+  /** Largest message from an agent; the first one, its Hello, may have `helloBytesMax`. */
+  readonly requestBytesMax: number;
+  readonly helloBytesMax: number;
   /** Failures in one ack. */
   readonly failuresMax: number;
   /** Addresses in one Hello or Ack. */
@@ -26,6 +29,8 @@ export const streamLimits: StreamLimits = {
   helloMs: 10_000,
   stalledMs: 30_000,
   messageBytesMax: 4 * 1_024 * 1_024,
+  requestBytesMax: 1_024 * 1_024,
+  helloBytesMax: 64 * 1_024,
   failuresMax: 1_000,
   addressesMax: 256,
   epochAheadMaxMs: 24 * 3_600 * 1_000,
