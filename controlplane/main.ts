@@ -27,7 +27,7 @@ import { controlPlaneRoutes } from "./http/routes.ts";
 import { MemoryLog } from "./log/memory-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { openSource } from "./open-source.ts";
-import { Pipeline } from "./pipeline.ts";
+import { Pipeline, pipelineLimits } from "./pipeline.ts";
 import { chooseSource } from "./source-flags.ts";
 
 runMain(command.name, async (signal) => {
@@ -56,6 +56,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
     metrics,
     version,
     compiler: { serviceCidrs: values.serviceCidr },
+    limits: { ...pipelineLimits, fanout: { ...pipelineLimits.fanout, drainMs: values.drain } },
     massRemoval: {
       ...massRemovalLimits,
       thresholdPercent: values.massRemovalThreshold,
@@ -65,7 +66,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
 
   const server = createGrpcServer(streamLimits);
   const identify = callIdentifier(security);
-  addDiscoveryService(server, { fanout: pipeline.fanout, identify });
+  addDiscoveryService(server, { fanout: pipeline.fanout, limits: streamLimits, identify });
   addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
   await using grpc = await listenGrpc(server, values.listen, security, {
     log,

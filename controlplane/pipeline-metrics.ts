@@ -45,8 +45,13 @@ export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fano
     "Agents that are given no state because that would be a mass removal which nobody confirmed.",
     () => fanout.heldNodes.length,
   );
-  gauge("weft_fanout_snapshots_in_flight", "Snapshots being sent.", () => fanout.sizes.snapshots);
-  gauge("weft_fanout_snapshots_waiting", "Agents that wait for their turn.", () => fanout.sizes.snapshotsWaiting);
+  gauge("weft_fanout_snapshots_in_flight", "Snapshots being sent.", () => fanout.sizes.snapshots.inFlight);
+  gauge(
+    "weft_fanout_snapshots_stuck",
+    "Snapshots being sent to agents that do not read: they hold up no other.",
+    () => fanout.sizes.snapshots.stuck,
+  );
+  gauge("weft_fanout_snapshots_waiting", "Agents that wait for their turn.", () => fanout.sizes.snapshots.waiting);
   return {
     commits: metrics.counter({ name: "weft_commits_total", help: "Commits." }),
     commitDelaySeconds: metrics.histogram(

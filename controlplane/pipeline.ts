@@ -65,6 +65,8 @@ export interface PipelineOptions {
   readonly limits?: PipelineLimits;
   /** Unix milliseconds with fractions; never goes back. Default: the clock. */
   readonly now?: () => number;
+  /** From 0 to 1, exclusive. Default: `Math.random`. */
+  readonly random?: () => number;
 }
 
 /** The head in parts. Each is an encoded `SyncResponse` with nothing but a delta. */
@@ -126,6 +128,7 @@ export class Pipeline implements SourceSink {
       fanoutLimits: this.#limits.fanout,
       transferLimits: this.#limits.transfer,
       now: this.#now,
+      random: options.random ?? Math.random,
       nodeView: (node) => this.nodeView(node),
       renamed: (epoch) => catalog.rename(epoch),
       massRemoval,

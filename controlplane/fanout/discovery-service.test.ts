@@ -354,7 +354,7 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
   ];
   for (const [name, reason, code, breakIt] of broken) {
     test(name, async () => {
-      await using running = await started({ limits: { stream: { messageBytesMax: 65_536 } } });
+      await using running = await started({ limits: { stream: { requestBytesMax: 65_536 } } });
       const good = running.agent("good").hello();
       await good.untilRevision(1);
       const bad = running.agent("bad");

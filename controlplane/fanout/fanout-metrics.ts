@@ -16,6 +16,8 @@ export interface FanoutMetrics {
   readonly repairedResources: Counter;
   readonly mismatches: Counter;
   readonly skippedStreams: Counter;
+  readonly throttledStreams: Counter;
+  readonly hellosDeferred: Counter;
   readonly flushSeconds: Histogram;
   readonly renames: Counter;
   /** By reason. */
@@ -61,6 +63,14 @@ export function fanoutMetrics(metrics: Metrics): FanoutMetrics {
     skippedStreams: metrics.counter({
       name: "weft_fanout_skipped_streams_total",
       help: "Streams that could not be written at a commit and catch up later.",
+    }),
+    throttledStreams: metrics.counter({
+      name: "weft_fanout_throttled_streams_total",
+      help: "Times that a stream began to say too much and was not read for a while.",
+    }),
+    hellosDeferred: metrics.counter({
+      name: "weft_fanout_hellos_deferred_total",
+      help: "Hellos answered with the time to come back at, because too many came at once.",
     }),
     flushSeconds: metrics.histogram(
       { name: "weft_fanout_flush_seconds", help: "Commit until its delta was handed to every writable socket." },

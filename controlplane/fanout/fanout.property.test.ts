@@ -135,6 +135,10 @@ class Wire implements StreamPort {
     this.end(refusal);
   }
 
+  drop(): void {
+    this.cut("closed");
+  }
+
   deliver(): boolean {
     const sent = this.outstanding;
     if (sent === undefined || this.isCut) return false;
@@ -344,6 +348,7 @@ class World {
       streamLimits,
       fanoutLimits: { ...fanoutLimits, streamsPerTurn: 2, snapshotsMax: 1 },
       transferLimits: { partBytesMax: 200, deltasBytesMax: 400, snapshotAgeMaxMs: 50 },
+      random: () => 0.5,
       now: () => this.nowMs,
       nodeView: () => create(NodeViewSchema),
       massRemoval,
@@ -443,8 +448,7 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
       assert.deepEqual(world.fanout.sizes, {
         streams: agentsMax,
         agents: agentsMax,
-        snapshots: 0,
-        snapshotsWaiting: 0,
+        snapshots: { inFlight: 0, stuck: 0, waiting: 0 },
       });
       assert.deepEqual(world.fanout.heldNodes, []);
     }),

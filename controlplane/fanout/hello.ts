@@ -1,8 +1,8 @@
 /** Reads a `Hello`: from the wire's optional fields to checked values, or the reason why not. */
 import { addressFromBytes } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
-import { epoch, isSameEpoch, revision, revisionZero } from "@weft/proto/cursor.ts";
-import type { Cursor, Epoch } from "@weft/proto/cursor.ts";
+import { epoch, revision } from "@weft/proto/cursor.ts";
+import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import type { Hello, NodeAddresses, Versions } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { NodeConnection } from "../fleet/fleet-observer.ts";
 import { refuse } from "./refusal.ts";
@@ -28,6 +28,22 @@ export interface Introduction {
   /** No ClusterIP is passed. */
   readonly servesLocalClusterIps: boolean;
   readonly versions: Versions | undefined;
+}
+
+/** `applied`: the revision of the current epoch that it holds; 0: none. */
+export function connectionOf(of: Introduction, peer: string, applied: Revision): NodeConnection {
+  const { node, instance, versions, addresses, nodePortAddresses, localAddresses, servesLocalClusterIps } = of;
+  return {
+    node,
+    instance,
+    peer,
+    versions,
+    addresses,
+    nodePortAddresses,
+    localAddresses,
+    servesLocalClusterIps,
+    applied,
+  };
 }
 
 export type ReadHello =
@@ -63,23 +79,6 @@ export function readHello(hello: Hello, limits: StreamLimits, version: string): 
   const { node, instance, digest, versions } = hello;
   const services = hello.counts?.services ?? 0;
   return { kind: "introduction", introduction: { node, instance, cursor, digest, services, ...addresses, versions } };
-}
-
-/** What the fleet is told of it. `current`: the epoch of the catalog. */
-export function connectionOf(of: Introduction, peer: string, current: Epoch): NodeConnection {
-  const { node, instance, versions, cursor, addresses, nodePortAddresses, localAddresses, servesLocalClusterIps } = of;
-  const applied = cursor !== undefined && isSameEpoch(cursor.epoch, current) ? cursor.revision : revisionZero;
-  return {
-    node,
-    instance,
-    peer,
-    versions,
-    addresses,
-    nodePortAddresses,
-    localAddresses,
-    servesLocalClusterIps,
-    applied,
-  };
 }
 
 /** Undefined if there are too many or one has not 4 or 16 bytes. */

@@ -16,6 +16,8 @@ export type EndReason =
   | "epoch-ahead"
   | "cursor-of-future"
   | "streams-limit"
+  | "overloaded"
+  | "flooding"
   | "replaced"
   | "silent"
   | "stalled"

@@ -50,7 +50,7 @@ export function encodeSmallResponse(of: SmallResponse): Uint8Array {
           logKind: logKinds[welcome.historyKind],
           limits: {
             heartbeatMs: welcome.limits.heartbeatMs,
-            messageBytesMax: welcome.limits.messageBytesMax,
+            messageBytesMax: welcome.limits.requestBytesMax,
             failuresMax: welcome.limits.failuresMax,
           },
           protocol: protocolNumber,
@@ -73,13 +73,15 @@ export function encodeSmallResponse(of: SmallResponse): Uint8Array {
 }
 
 /** The ends that a Goaway announces. */
-export type GoawayWord = Extract<EndReason, "draining" | "replaced" | "silent" | "stalled">;
+export type GoawayWord = Extract<EndReason, "draining" | "replaced" | "silent" | "stalled" | "overloaded" | "flooding">;
 
 const goawayReasons: Record<GoawayWord, GoawayReason> = {
   draining: GoawayReason.DRAINING,
   replaced: GoawayReason.REPLACED,
   silent: GoawayReason.SILENT,
   stalled: GoawayReason.STALLED,
+  overloaded: GoawayReason.OVERLOADED,
+  flooding: GoawayReason.OVERLOADED,
 };
 
 export function encodeGoaway(reason: GoawayWord, message: string, retryAfterMs: number): Uint8Array {

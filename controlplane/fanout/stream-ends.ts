@@ -16,7 +16,7 @@ export function leave(
   const isStuck = state?.writing !== undefined && why.reason !== "draining";
   const last: Effect = { kind: "end", refusal, isStuck };
   const goaway: Effect = { kind: "write", bytes: encodeGoaway(why.reason, why.message, why.retryAfterMs) };
-  const effects = state === undefined || isStuck ? [last] : [goaway, last];
+  const effects = isStuck ? [last] : [goaway, last];
   return { state: endedStream, effects: state === undefined ? effects : [...releaseOf(state), ...effects] };
 }
 

@@ -174,7 +174,7 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     granted: "greeting",
     viewChanged: "greeting",
     tick: "greeting",
-    leave: ended,
+    leave: "ended: write end",
     closed: "ended",
   },
   waiting: {

@@ -12,6 +12,7 @@ import type { NodeAddressing } from "../plan/node-addressing.ts";
 import {
   deltaEvent,
   failuresMaxOf,
+  goawayEvent,
   isSameView,
   messageBytesMaxOf,
   nodeViewEvent,
@@ -256,7 +257,7 @@ export class SyncLoop {
         this.#dispatch({ kind: "digest-query" });
       },
       () => {
-        if (goaway !== undefined) this.#dispatch({ kind: "goaway", retryAfterMs: goaway.retryAfterMs });
+        if (goaway !== undefined) this.#dispatch(goawayEvent(goaway));
       },
     ];
     for (const read of readers) {

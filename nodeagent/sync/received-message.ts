@@ -2,12 +2,14 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import { LogKind, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { Delta, NodeView, Synced, Welcome } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Delta, Goaway, NodeView, Synced, Welcome } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { isPrefix } from "./received-resource.ts";
 import type { DeltaScope, Removal, SyncEvent } from "./sync-state.ts";
 
 const failuresMaxDefault = 1_000;
 const messageBytesMaxDefault = 1_024 * 1_024;
+/** What is said goes into one line of the log. */
+const goawayCharactersMax = 500;
 
 /** Most failures that an ack may carry. */
 export function failuresMaxOf(welcome: Welcome): number {
@@ -64,6 +66,10 @@ export function deltaEvent(delta: Delta, malformed: string | undefined, { remova
 
 export function syncedEvent(synced: Synced): SyncEvent {
   return guarded("Synced", () => ({ kind: "synced", revision: revision(synced.revision) }));
+}
+
+export function goawayEvent({ retryAfterMs, message }: Goaway): SyncEvent {
+  return { kind: "goaway", retryAfterMs, message: message.slice(0, goawayCharactersMax) };
 }
 
 export function scopeOf(delta: Delta): DeltaScope {

@@ -108,7 +108,7 @@ export type SyncEvent =
   | { readonly kind: "synced"; readonly revision: Revision }
   | { readonly kind: "heartbeat"; readonly sequence: bigint }
   | { readonly kind: "digest-query" }
-  | { readonly kind: "goaway"; readonly retryAfterMs: number }
+  | { readonly kind: "goaway"; readonly retryAfterMs: number; readonly message: string }
   /** A message that breaks the form of its kind. */
   | { readonly kind: "malformed"; readonly reason: string }
   /** Active revision, failures or addresses changed: the control plane should know. */

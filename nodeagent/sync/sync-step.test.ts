@@ -4,7 +4,7 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import { backoffMaxMs, backoffMs } from "./backoff.ts";
 import { initialState } from "./sync-state.ts";
 import type { DeltaEvent, EndCause, Session, Standing, SyncEffect, SyncEvent, SyncState } from "./sync-state.ts";
-import { connectDeadlineMs, olderEpochAfterMs, step } from "./sync-step.ts";
+import { connectDeadlineMs, olderEpochAfterMs, retryAfterMaxMs, step } from "./sync-step.ts";
 
 // A fixed moment; the stream was heard 1 ms ago, heartbeats come every second.
 const now = 1_000_000;
@@ -97,8 +97,8 @@ const events = {
   syncedBehind: { kind: "synced", revision: revision(4) },
   heartbeat: { kind: "heartbeat", sequence: 3n },
   digestQuery: { kind: "digest-query" },
-  goaway: { kind: "goaway", retryAfterMs: 0 },
-  goawayLater: { kind: "goaway", retryAfterMs: 7_000 },
+  goaway: { kind: "goaway", retryAfterMs: 0, message: "bye" },
+  goawayLater: { kind: "goaway", retryAfterMs: 7_000, message: "too many at once" },
   malformed: { kind: "malformed", reason: "Welcome: not an epoch" },
   changed: { kind: "changed" },
 } as const satisfies Record<string, SyncEvent>;
@@ -430,6 +430,24 @@ describe("time", () => {
   it("waits as long as Goaway says", () => {
     const { state } = step(states.following, events.goawayLater, now, jitter);
     assert.equal(state.kind === "backing-off" && state.retryAtMs, now + 7_000);
+  });
+
+  it("is not sent away for longer than 5 minutes, nor back sooner than its own backoff", () => {
+    const forEver = step(states.following, { ...events.goaway, retryAfterMs: 0xffff_ffff }, now, jitter).state;
+    assert.equal(forEver.kind === "backing-off" && forEver.retryAtMs, now + retryAfterMaxMs);
+    let state: SyncState = states.following;
+    for (let i = 0; i < 10; i++) {
+      state = { ...states.following, standing: state.standing };
+      state = step(state, { ...events.goaway, retryAfterMs: 1 }, now, 0.999).state;
+    }
+    assert.ok(state.kind === "backing-off" && state.retryAtMs > now + 4_900, JSON.stringify(state));
+  });
+
+  it("says why it was asked to leave", () => {
+    const [close] = step(states.following, events.goawayLater, now, jitter).effects.filter(
+      ({ kind }) => kind === "close",
+    );
+    assert.match(close?.kind === "close" ? close.message : "", /too many at once/);
   });
 
   it("starts again at the shortest wait once the control plane has proved itself", () => {

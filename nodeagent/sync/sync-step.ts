@@ -24,6 +24,8 @@ export const heartbeatDefaultMs = 10_000;
 /** Bounds of what a `Welcome` may ask for. */
 export const heartbeatMinMs = 20;
 export const heartbeatMaxMs = 600_000;
+/** Longest time that a control plane may send this agent away for. */
+export const retryAfterMaxMs = 5 * 60_000;
 /** After this long without any acceptable control plane an older epoch of a memory log is taken. */
 export const olderEpochAfterMs = 5 * 60_000;
 
@@ -89,7 +91,7 @@ function stepGreeting(
     case "ended":
       return backOff(state.standing, nowMs, jitter, []);
     case "goaway":
-      return goaway(state.standing, event.retryAfterMs, nowMs, jitter);
+      return goaway(state.standing, event, nowMs, jitter);
     case "tick":
       return nowMs < state.deadlineMs
         ? same(state)
@@ -135,7 +137,7 @@ function stepOpen(state: Open, event: SyncEvent, nowMs: number, jitter: number, 
     case "digest-query":
       return { state: heard, effects: [{ kind: "digests" }] };
     case "goaway":
-      return goaway(standing, event.retryAfterMs, nowMs, jitter);
+      return goaway(standing, event, nowMs, jitter);
     case "malformed":
       return end(standing, nowMs, jitter, "malformed", event.reason);
   }
@@ -283,13 +285,18 @@ function reach(standing: Standing, cursor: Cursor, isSynced: boolean): Standing 
   return { ...standing, cursor, floor: isPassed ? undefined : floor };
 }
 
-function goaway(standing: Standing, retryAfterMs: number, nowMs: number, jitter: number): SyncStep {
-  const close: SyncEffect = { kind: "close", cause: "goaway", message: "the control plane asked to reconnect" };
-  if (retryAfterMs === 0) return backOff(standing, nowMs, jitter, [{ kind: "discard" }, close]);
-  return {
-    state: { kind: "backing-off", standing, retryAtMs: nowMs + retryAfterMs },
-    effects: [{ kind: "discard" }, close],
-  };
+// I15: never sooner than by the own backoff, so that one that sends everybody away is not hammered.
+function goaway(
+  standing: Standing,
+  event: Extract<SyncEvent, { readonly kind: "goaway" }>,
+  nowMs: number,
+  jitter: number,
+): SyncStep {
+  const message = `the control plane asked to leave: ${event.message || "no reason given"}`;
+  const left = backOff(standing, nowMs, jitter, [{ kind: "discard" }, { kind: "close", cause: "goaway", message }]);
+  if (left.state.kind !== "backing-off") return left;
+  const asked = nowMs + Math.min(event.retryAfterMs, retryAfterMaxMs);
+  return { ...left, state: { ...left.state, retryAtMs: Math.max(left.state.retryAtMs, asked) } };
 }
 
 function protocolError(standing: Standing, nowMs: number, jitter: number, message: string): SyncStep {
