@@ -3,6 +3,7 @@
  * in use, unchanged after minutes); one full collection returns it in about 200 ms. The flag `--optimize-for-size` does the
  * same without a pause, but doubles the time of the snapshot itself.
  */
+import { flushCompileCache } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -17,6 +18,8 @@ let collect: Collect | undefined;
 /** Blocks the process while it runs. */
 export function compactHeap(): void {
   if (collect === undefined) {
+    // Code that is kept after a change of flags is refused at the next start.
+    flushCompileCache();
     setFlagsFromString("--expose-gc");
     const found: unknown = runInNewContext("gc");
     collect = typeof found === "function" ? (found as Collect) : () => undefined;

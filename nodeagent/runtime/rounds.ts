@@ -73,7 +73,8 @@ export class Rounds {
   #needsAll = true;
   #isOpen = false;
   #isRunning = false;
-  #isBulky = false;
+  // What loading the program left is garbage too.
+  #isBulky = true;
   #notices: readonly PlanNotice[] = [];
   #failures: readonly DataplaneFailure[] = [];
   #activationFailure: string | undefined;
