@@ -162,9 +162,14 @@ export class Lab implements AsyncDisposable {
 
   /** Starts one more client in a pod that `makePods` or `startClient` made. */
   async startClientIn(pod: string): Promise<TrafficClient> {
+    return startedClient(this.startProgramIn(pod, clientCommand));
+  }
+
+  /** Starts any program in a pod that `makePods` made. @throws RangeError if it did not. */
+  startProgramIn(pod: string, command: readonly string[]): LabProcess {
     const place = this.#empty.get(pod);
     if (place === undefined) throw new RangeError(`lab ${this.name} has no place ${pod}`);
-    return startedClient(this.#startInPod(place, clientCommand));
+    return this.#startInPod(place, command);
   }
 
   /** Starts a client in the node's own namespace: a process of the host. Kernel labs only. */
