@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { madeBackend, madeName, madeService } from "../catalog/made-resources.ts";
+import type { EncodedResource } from "../catalog/resource.ts";
 import { Compiler } from "../compile/compiler.ts";
 import type { RecordChange } from "../source/source.ts";
 import type { Address } from "@weft/proto/address.ts";
@@ -30,10 +31,20 @@ const part: fc.Arbitrary<DeltaPart> = fc
     parts: fc.integer({ min: 1, max: 300 }),
     isMassRemovalConfirmed: fc.boolean(),
     removed: fc.array(fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) as fc.Arbitrary<ResourceId>, { maxLength: 40 }),
-    resources: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 10 }),
+    resources: fc.array(fc.uint8Array({ maxLength: 300 }).map(encoded), { maxLength: 10 }),
     triggers: fc.record({ ipv4: fc.array(number, { maxLength: 40 }), ipv6: fc.array(number, { maxLength: 3 }) }),
   })
   .map((of) => (of.parts === 1 ? { ...of, part: 0 } : of));
+
+function encoded(bytes: Uint8Array): EncodedResource {
+  return { bytesLength: bytes.length, copyTo: (target, at) => target.set(bytes, at) };
+}
+
+function bytesOf(of: EncodedResource): Uint8Array {
+  const bytes = new Uint8Array(of.bytesLength);
+  of.copyTo(bytes, 0);
+  return bytes;
+}
 
 describe("an encoded delta", () => {
   test("is what protobuf-es reads and writes, byte for byte", () => {
@@ -49,7 +60,7 @@ describe("an encoded delta", () => {
         assert.equal(delta.scope?.everything ?? false, of.from === undefined);
         assert.equal(delta.massRemovalConfirmed, of.isMassRemovalConfirmed);
         assert.deepEqual(delta.removed, of.removed);
-        assert.deepEqual(delta.resources, of.resources);
+        assert.deepEqual(delta.resources, of.resources.map(bytesOf));
         assert.deepEqual(delta.ipv4TriggerTimesMs.map(Number), of.triggers.ipv4);
         assert.deepEqual(delta.ipv6TriggerTimesMs.map(Number), of.triggers.ipv6);
         assert.deepEqual(toBinary(SyncResponseSchema, decoded), bytes);
@@ -113,7 +124,7 @@ describe("a transfer", () => {
   });
 
   test("carries a resource larger than a part in a part of its own", () => {
-    const large = { ...madeService("a"), bytes: new Uint8Array(5_000) };
+    const large = madeService("a".repeat(5_000));
     const transfer = Transfer.snapshot(revision(1), [madeService("b"), large, madeService("c")], true, 1_000);
     assert.equal(transfer.parts, 3);
   });

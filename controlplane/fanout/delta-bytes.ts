@@ -6,6 +6,7 @@
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
+import type { EncodedResource } from "../catalog/resource.ts";
 
 /** One message of a delta. */
 export interface DeltaPart {
@@ -16,8 +17,7 @@ export interface DeltaPart {
   readonly parts: number;
   readonly isMassRemovalConfirmed: boolean;
   readonly removed: readonly ResourceId[];
-  /** Encoded `Resource` messages. */
-  readonly resources: readonly Uint8Array[];
+  readonly resources: readonly EncodedResource[];
   readonly triggers: TriggerTimes;
 }
 
@@ -25,8 +25,8 @@ export interface DeltaPart {
 export const deltaHeaderBytesMax = 96;
 
 /** Bytes that one resource adds to a message: tag, length, itself. */
-export function resourceEntryBytes(resource: Uint8Array): number {
-  return 1 + varintBytes(resource.length) + resource.length;
+export function resourceEntryBytes({ bytesLength }: EncodedResource): number {
+  return 1 + varintBytes(bytesLength) + bytesLength;
 }
 
 /** Bytes that one removed id adds to a message. */
@@ -107,9 +107,9 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
   }
   for (const resource of of.resources) {
     bytes[at++] = tagResources;
-    varint(resource.length);
-    bytes.set(resource, at);
-    at += resource.length;
+    varint(resource.bytesLength);
+    resource.copyTo(bytes, at);
+    at += resource.bytesLength;
   }
   const packed = (fieldTag: number, values: readonly number[]): void => {
     if (values.length === 0) return;

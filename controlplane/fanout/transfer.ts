@@ -1,6 +1,6 @@
 /**
  * What is sent to bring a stream to a revision: one delta or one snapshot, cut into parts below a limit at once, as references
- * to immutable bytes, so that all parts are of one revision. Streams that lack the same share one Transfer and its bytes.
+ * to immutable resources, so that all parts are of one revision. Streams that lack the same share one Transfer and its bytes.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
@@ -20,7 +20,7 @@ import type { DeltaPart } from "./delta-bytes.ts";
 
 interface Slice {
   readonly removed: readonly ResourceId[];
-  readonly resources: readonly Uint8Array[];
+  readonly resources: readonly CompiledResource[];
 }
 
 export class Transfer {
@@ -64,7 +64,7 @@ export class Transfer {
     partBytesMax: number,
   ): Transfer {
     let services = 0;
-    for (const { value } of resources) if (value.kind === "service") services++;
+    for (const { kind } of resources) if (kind === "service") services++;
     return new Transfer(undefined, to, isMassRemovalConfirmed, noTriggers, cut([], resources, partBytesMax), services);
   }
 
@@ -104,7 +104,7 @@ function cut(
 ): readonly Slice[] {
   const room = partBytesMax - deltaHeaderBytesMax;
   const slices: Slice[] = [];
-  let slice: { removed: ResourceId[]; resources: Uint8Array[] } = { removed: [], resources: [] };
+  let slice: { removed: ResourceId[]; resources: CompiledResource[] } = { removed: [], resources: [] };
   let used = 0;
   const make = (bytes: number): void => {
     if (used > 0 && used + bytes > room) {
@@ -119,8 +119,8 @@ function cut(
     slice.removed.push(id);
   }
   for (const put of puts) {
-    make(resourceEntryBytes(put.bytes));
-    slice.resources.push(put.bytes);
+    make(resourceEntryBytes(put));
+    slice.resources.push(put);
   }
   slices.push(slice);
   return slices;
