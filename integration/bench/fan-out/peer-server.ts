@@ -13,6 +13,7 @@ import type { Duplex } from "node:stream";
 import { create } from "@bufbuild/protobuf";
 import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
+import type { EncodedResource } from "@weft/controlplane/catalog/resource.ts";
 import { encodeDeltaPart } from "@weft/controlplane/fanout/delta-bytes.ts";
 import type { DeltaPart } from "@weft/controlplane/fanout/delta-bytes.ts";
 import { encodeSmallResponse } from "@weft/controlplane/fanout/responses.ts";
@@ -103,7 +104,11 @@ function deltaOf(from: number, to: number, bytes: number): Uint8Array {
   // Fields 1 and 4 of Resource: an id, a name.
   resource.set([0x09, 1, 0, 0, 0, 0, 0, 0, 0, 0x22]);
   for (let length = bytes; length > 0; length--) {
-    const encoded = encodeDeltaPart({ ...part, resources: [resource.subarray(0, length)] });
+    const cut: EncodedResource = {
+      bytesLength: length,
+      copyTo: (target, at) => target.set(resource.subarray(0, length), at),
+    };
+    const encoded = encodeDeltaPart({ ...part, resources: [cut] });
     if (encoded.length <= bytes) return encoded;
   }
   throw new RangeError(`no delta has ${bytes} bytes`);
