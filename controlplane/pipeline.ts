@@ -27,6 +27,8 @@ import { Transfer } from "./fanout/transfer.ts";
 import { transferLimits } from "./fanout/transfers.ts";
 import type { TransferLimits } from "./fanout/transfers.ts";
 import type { FleetObserver } from "./fleet/fleet-observer.ts";
+import { HeapCompaction } from "./heap-compaction.ts";
+import { inTurns } from "./in-turns.ts";
 import type { CommitLog } from "./log/commit-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import type { HeldRemoval, MassRemovalLimits } from "./mass-removal/mass-removal.ts";
@@ -90,6 +92,7 @@ export class Pipeline implements SourceSink {
   readonly #limits: PipelineLimits;
   readonly #compiler: Compiler;
   readonly #guard: RemovalGuard;
+  readonly #compaction = new HeapCompaction();
   readonly #metrics: PipelineMetrics;
   readonly #fanoutMetrics: FanoutMetrics;
   readonly #now: () => number;
@@ -192,7 +195,8 @@ export class Pipeline implements SourceSink {
 
   /** Runs the source, the commits and the streams until `signal` aborts; rejects when a restart is warranted. */
   async run(signal: AbortSignal): Promise<void> {
-    using _ = this.#guard;
+    using _guard = this.#guard;
+    using _compaction = this.#compaction;
     const failed = new AbortController();
     const stop = AbortSignal.any([signal, failed.signal]);
     const guarded = async (part: Promise<void>): Promise<void> => {
@@ -234,7 +238,7 @@ export class Pipeline implements SourceSink {
     const { fleet, history, source, log } = this.#options;
     const noticedMs = this.#pendingSinceMs ?? this.#now();
     this.#pendingSinceMs = undefined;
-    const compiled = this.#compiler.take();
+    const compiled = await inTurns(this.#compiler.takeInSteps());
     this.#sayCollisions(compiled);
     const isFirst = this.catalog.head === revisionZero;
     if (isFirst || compiled.areNodesChanged) {
@@ -248,6 +252,7 @@ export class Pipeline implements SourceSink {
       const nowMs = this.#now();
       this.catalog.apply(commit);
       fleet.committed(commit, this.fanout.headDeltaBytes(), Math.round(nowMs * 1_000));
+      this.#compaction.committed(commit);
       this.#metrics.commits.inc();
       this.#metrics.commitDelaySeconds.observe(Math.max(0, nowMs - noticedMs) / 1_000);
       log.debug("committed", { revision: commit.revision, puts: commit.puts.length, removals: commit.removals.length });

@@ -35,6 +35,7 @@ export const ownedPackages: readonly string[] = [
 export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/ids.ts": ["node:crypto, 1.3 us an id"],
   "proto/grpc/listener.ts": ["@grpc/grpc-js", "listening sockets"],
+  "proto/program/compact-heap.ts": ["the heap"],
   "proto/program/credentials.ts": ["@grpc/grpc-js"],
   "proto/program/http.ts": ["HTTP sockets"],
   "proto/program/log.ts": ["stderr", "clock of log lines"],
@@ -57,6 +58,8 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/telemetry/trace-id.ts": ["node:crypto, 1.3 us an id"],
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
+  "controlplane/heap-compaction.ts": ["timers", "the heap"],
+  "controlplane/in-turns.ts": ["clock", "the event loop"],
   "controlplane/manifests-folder.ts": ["files"],
   "controlplane/open-source.ts": ["the source that was chosen"],
   "controlplane/mass-removal/removal-guard.ts": ["timers"],
@@ -91,7 +94,6 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/health/health-check-servers.ts": ["HTTP sockets", "timers"],
   "nodeagent/runtime/node-health.ts": ["clock"],
   "nodeagent/runtime/agent.ts": ["timers", "names of the machine"],
-  "nodeagent/runtime/compact-heap.ts": ["the heap"],
   "nodeagent/runtime/discovery-stream.ts": ["@grpc/grpc-js"],
   "nodeagent/runtime/fetch-dump.ts": ["HTTP sockets"],
   "nodeagent/runtime/local-addresses.ts": ["devices of the machine"],
