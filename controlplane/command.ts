@@ -5,6 +5,7 @@ import { duration, listOf, percent, single } from "@weft/proto/program/flags.ts"
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { fanoutLimits } from "./fanout/fanout-limits.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
 import { traceFlags } from "./trace/trace-flags.ts";
@@ -47,6 +48,11 @@ export const controlPlaneCommand = defineCommand({
       default: massRemovalLimits.holdMs,
       minMs: 1,
       help: "How long a removal is held back unless `weft confirm-removal` confirms it.",
+    }),
+    drain: duration({
+      default: fanoutLimits.drainMs,
+      minMs: 1,
+      help: "How long agents may take to leave at shutdown. They are told when to come back, 1,000 a second.",
     }),
     ...traceFlags,
     ...logFlags,

@@ -30,7 +30,7 @@ import { controlPlaneRoutes } from "./http/routes.ts";
 import { MemoryLog } from "./log/memory-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { openSource } from "./open-source.ts";
-import { Pipeline } from "./pipeline.ts";
+import { Pipeline, pipelineLimits } from "./pipeline.ts";
 import { chooseSource } from "./source-flags.ts";
 import { RevisionSpans } from "./trace/revision-spans.ts";
 import { runTraces } from "./trace/run-traces.ts";
@@ -66,6 +66,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
     version,
     traces: tracing && new TraceChoice({ ratio: values.traceRatio, nodes: values.traceNodes }),
     compiler: { serviceCidrs: values.serviceCidr },
+    limits: { ...pipelineLimits, fanout: { ...pipelineLimits.fanout, drainMs: values.drain } },
     massRemoval: {
       ...massRemovalLimits,
       thresholdPercent: values.massRemovalThreshold,
@@ -77,7 +78,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
 
   const server = createGrpcServer(streamLimits);
   const identify = callIdentifier(security);
-  addDiscoveryService(server, { fanout: pipeline.fanout, identify });
+  addDiscoveryService(server, { fanout: pipeline.fanout, limits: streamLimits, identify });
   addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
   await using grpc = await listenGrpc(server, values.listen, security, {
     log,

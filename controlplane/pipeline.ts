@@ -27,6 +27,8 @@ import { Transfer } from "./fanout/transfer.ts";
 import { transferLimits } from "./fanout/transfers.ts";
 import type { TransferLimits } from "./fanout/transfers.ts";
 import type { FleetObserver } from "./fleet/fleet-observer.ts";
+import { HeapCompaction } from "./heap-compaction.ts";
+import { inTurns } from "./in-turns.ts";
 import type { CommitLog } from "./log/commit-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import type { HeldRemoval, MassRemovalLimits } from "./mass-removal/mass-removal.ts";
@@ -68,6 +70,8 @@ export interface PipelineOptions {
   readonly traces?: TraceChoice | undefined;
   /** Unix milliseconds with fractions; never goes back. Default: the clock. */
   readonly now?: () => number;
+  /** From 0 to 1, exclusive. Default: `Math.random`. */
+  readonly random?: () => number;
 }
 
 /** The head in parts. Each is an encoded `SyncResponse` with nothing but a delta. */
@@ -91,6 +95,7 @@ export class Pipeline implements SourceSink {
   readonly #limits: PipelineLimits;
   readonly #compiler: Compiler;
   readonly #guard: RemovalGuard;
+  readonly #compaction = new HeapCompaction();
   readonly #metrics: PipelineMetrics;
   readonly #fanoutMetrics: FanoutMetrics;
   readonly #now: () => number;
@@ -129,6 +134,7 @@ export class Pipeline implements SourceSink {
       fanoutLimits: this.#limits.fanout,
       transferLimits: this.#limits.transfer,
       now: this.#now,
+      random: options.random ?? Math.random,
       nodeView: (node) => this.nodeView(node),
       renamed: (epoch) => catalog.rename(epoch),
       massRemoval,
@@ -193,7 +199,8 @@ export class Pipeline implements SourceSink {
 
   /** Runs the source, the commits and the streams until `signal` aborts; rejects when a restart is warranted. */
   async run(signal: AbortSignal): Promise<void> {
-    using _ = this.#guard;
+    using _guard = this.#guard;
+    using _compaction = this.#compaction;
     const failed = new AbortController();
     const stop = AbortSignal.any([signal, failed.signal]);
     const guarded = async (part: Promise<void>): Promise<void> => {
@@ -236,7 +243,7 @@ export class Pipeline implements SourceSink {
     const startedMs = this.#now();
     const noticedMs = this.#pendingSinceMs ?? startedMs;
     this.#pendingSinceMs = undefined;
-    const compiled = this.#compiler.take();
+    const compiled = await inTurns(this.#compiler.takeInSteps());
     this.#sayCollisions(compiled);
     const isFirst = this.catalog.head === revisionZero;
     if (isFirst || compiled.areNodesChanged) {
@@ -258,6 +265,7 @@ export class Pipeline implements SourceSink {
         compiledAtUs: inUs(compiledMs),
         traceId: trace?.traceId,
       });
+      this.#compaction.committed(commit);
       this.#metrics.commits.inc();
       this.#metrics.commitDelaySeconds.observe(Math.max(0, nowMs - noticedMs) / 1_000);
       log.debug("committed", { revision: commit.revision, puts: commit.puts.length, removals: commit.removals.length });

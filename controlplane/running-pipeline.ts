@@ -7,6 +7,8 @@ import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
 import { callIdentifier } from "./fanout/call-identity.ts";
 import { addDiscoveryService } from "./fanout/discovery-service.ts";
 import { createGrpcServer } from "./fanout/grpc-server.ts";
+import { creditLimits } from "./fanout/receive-credit.ts";
+import type { CreditLimits } from "./fanout/receive-credit.ts";
 import { ScriptedAgent } from "./fanout/scripted-agent.ts";
 import type { ScriptedAgentOptions } from "./fanout/scripted-agent.ts";
 import { MemoryLog } from "./log/memory-log.ts";
@@ -23,6 +25,7 @@ export interface RunningOptions {
   /** Unix milliseconds. */
   readonly epochMs?: number;
   readonly massRemoval?: Partial<MassRemovalLimits>;
+  readonly credit?: Partial<CreditLimits>;
 }
 
 // Nothing is due during a test unless the test says so.
@@ -76,7 +79,12 @@ export class RunningPipeline implements AsyncDisposable {
       massRemoval,
     });
     const server = createGrpcServer(limits.stream);
-    addDiscoveryService(server, { fanout: pipeline.fanout, identify: callIdentifier(security) });
+    addDiscoveryService(server, {
+      fanout: pipeline.fanout,
+      limits: limits.stream,
+      identify: callIdentifier(security),
+      ...(options.credit && { creditLimits: { ...creditLimits, ...options.credit } }),
+    });
     const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, {
       log,
       signal: new AbortController().signal,

@@ -35,6 +35,7 @@ export const ownedPackages: readonly string[] = [
 export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/ids.ts": ["node:crypto, 1.3 us an id"],
   "proto/grpc/listener.ts": ["@grpc/grpc-js", "listening sockets"],
+  "proto/program/compact-heap.ts": ["the heap"],
   "proto/program/credentials.ts": ["@grpc/grpc-js"],
   "proto/program/http.ts": ["HTTP sockets"],
   "proto/program/log.ts": ["stderr", "clock of log lines"],
@@ -57,10 +58,12 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/telemetry/trace-id.ts": ["node:crypto, 1.3 us an id"],
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
+  "controlplane/heap-compaction.ts": ["timers", "the heap"],
+  "controlplane/in-turns.ts": ["clock", "the event loop"],
   "controlplane/manifests-folder.ts": ["files"],
   "controlplane/open-source.ts": ["the source that was chosen"],
   "controlplane/mass-removal/removal-guard.ts": ["timers"],
-  "controlplane/pipeline.ts": ["clock"],
+  "controlplane/pipeline.ts": ["clock", "randomness of return times"],
   "controlplane/source/manifests/folder-watch.ts": ["file watches"],
   "controlplane/source/manifests/read-manifests.ts": ["files"],
   "controlplane/source/manifests/list-folder.ts": ["files"],
@@ -75,10 +78,12 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/source/kubernetes/kubernetes-source.ts": ["the reflectors"],
   "controlplane/source/kubernetes/quiet-timer.ts": ["timers"],
   "controlplane/source/kubernetes/reflector.ts": ["clock", "timers", "randomness of delays"],
-  "controlplane/fanout/discovery-service.ts": ["@grpc/grpc-js"],
+  "controlplane/fanout/discovery-service.ts": ["@grpc/grpc-js", "clock", "timers"],
+  "controlplane/fanout/drain.ts": ["timers"],
   "controlplane/fanout/each-paced.ts": ["the event loop: pacing"],
   "controlplane/fanout/fanout.ts": ["timers"],
   "controlplane/fanout/grpc-server.ts": ["@grpc/grpc-js"],
+  "controlplane/fanout/snapshot-queue.ts": ["the event loop: pacing"],
   "controlplane/fleet/fleet-loop.ts": ["timers"],
   "controlplane/fleet/fleet-service.ts": ["@grpc/grpc-js", "clock"],
   "controlplane/fleet/status-feed.ts": ["clock", "timers"],
@@ -90,7 +95,6 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/health/health-check-servers.ts": ["HTTP sockets", "timers"],
   "nodeagent/runtime/node-health.ts": ["clock"],
   "nodeagent/runtime/agent.ts": ["clock", "timers", "names of the machine"],
-  "nodeagent/runtime/compact-heap.ts": ["the heap"],
   "nodeagent/runtime/discovery-stream.ts": ["@grpc/grpc-js"],
   "nodeagent/runtime/fetch-dump.ts": ["HTTP sockets"],
   "nodeagent/runtime/local-addresses.ts": ["devices of the machine"],
@@ -133,6 +137,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
 
 /** Shells with pure functions or flags that pure files use; their I/O begins only when a shell asks for it. */
 export const usableByPure: ReadonlySet<string> = new Set([
+  "cli/output.ts",
   "proto/ids.ts",
   "proto/telemetry/trace-id.ts",
   "proto/program/http.ts",

@@ -11,8 +11,7 @@
 import { isSameEpoch, nextRevision, revisionZero } from "@weft/proto/cursor.ts";
 import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
 import { Digest } from "@weft/proto/digest.ts";
-import { hashToBigint } from "@weft/proto/hash.ts";
-import type { ResourceId } from "@weft/proto/ids.ts";
+import type { ResourceId, ResourceKind } from "@weft/proto/ids.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { CatalogError } from "./catalog-error.ts";
@@ -42,6 +41,13 @@ export type Since =
   | { readonly kind: "other-epoch" }
   /** A revision that this epoch does not have yet. */
   | { readonly kind: "future" };
+
+/** What differs between a revision and the head. */
+export interface Touched {
+  readonly puts: readonly CompiledResource[];
+  /** Every one, also of backends whose service is removed. */
+  readonly removed: readonly ResourceId[];
+}
 
 /** Sizes, for metrics. */
 export interface CatalogSizes {
@@ -170,7 +176,7 @@ export class Catalog {
     for (const put of wanted.values()) {
       const current = this.get(put.id);
       if (current !== undefined) {
-        if (isSameResource(current, put)) continue;
+        if (current.body === put.body) continue;
         replaced.set(put.id, current);
       }
       puts.push(put);
@@ -191,8 +197,8 @@ export class Catalog {
     this.#head = commit.revision;
     for (const removal of commit.removals) this.#bury(removal);
     // Services first: a backend is counted at its service.
-    for (const put of commit.puts) if (put.value.kind !== "backend") this.#put(put);
-    for (const put of commit.puts) if (put.value.kind === "backend") this.#put(put);
+    for (const put of commit.puts) if (put.kind !== "backend") this.#put(put);
+    for (const put of commit.puts) if (put.kind === "backend") this.#put(put);
     for (const removal of commit.removals) this.#refuseOrphans(removal);
     this.#root = this.#digest.root;
     this.#triggers.add(commit.revision, commit.triggers);
@@ -211,6 +217,15 @@ export class Catalog {
     }
     const triggers = this.#triggers.since(cursor.revision);
     return { kind: "operations", from: cursor.revision, to: this.#head, puts, removed, triggers };
+  }
+
+  /** What whoever holds exactly the content of `from` lacks. Undefined: the history does not reach back to it. */
+  touchedSince(from: Revision): Touched | undefined {
+    if (from < this.#floor || from > this.#head) return undefined;
+    const puts = Array.from(this.#live.since(from), (entry) => entry.resource);
+    const removed: ResourceId[] = [];
+    for (const { id, born } of this.#tombstones.since(from)) if (born <= from) removed.push(id);
+    return { puts, removed };
   }
 
   // A reader at `from` may hold it, and no removal in the same answer implies it. A service that was removed and added again is
@@ -247,10 +262,10 @@ export class Catalog {
       this.#live.append(live);
     }
     this.#digest.add(resource.id, resource.hash);
-    this.#bytes += resource.bytes.length;
-    this.#counts[resource.value.kind]++;
-    if (resource.value.kind !== "backend") return;
-    const service = this.#entries.get(serviceOf(resource));
+    this.#bytes += resource.bytesLength;
+    this.#counts[resource.kind]++;
+    if (resource.service === undefined) return;
+    const service = this.#entries.get(resource.service);
     if (service?.kind !== "live") throw CatalogError.orphan(resource);
     service.backends++;
   }
@@ -263,7 +278,7 @@ export class Catalog {
     const tombstone: Tombstone = {
       kind: "tombstone",
       id: resource.id,
-      service: resource.value.kind === "backend" ? serviceOf(resource) : undefined,
+      service: resource.service,
       born: entry.born,
       revision: this.#head,
       previous: undefined,
@@ -283,10 +298,10 @@ export class Catalog {
   // Takes a live resource out of every sum.
   #forget(resource: CompiledResource): void {
     this.#digest.remove(resource.id, resource.hash);
-    this.#bytes -= resource.bytes.length;
-    this.#counts[resource.value.kind]--;
-    if (resource.value.kind !== "backend") return;
-    const id = serviceOf(resource);
+    this.#bytes -= resource.bytesLength;
+    this.#counts[resource.kind]--;
+    const id = resource.service;
+    if (id === undefined) return;
     const service = this.#entries.get(id);
     if (service?.kind === "live") service.backends--;
     const left = this.#backendsLeft.get(id);
@@ -310,20 +325,9 @@ export class Catalog {
   }
 }
 
-// Names, services, backends: whoever reads along can resolve every reference.
-function inReadingOrder(resources: readonly CompiledResource[]): readonly CompiledResource[] {
-  const byKind: Record<CompiledResource["value"]["kind"], CompiledResource[]> = { name: [], service: [], backend: [] };
-  for (const resource of resources) byKind[resource.value.kind].push(resource);
+/** Names, services, backends: whoever reads along can resolve every reference. */
+export function inReadingOrder(resources: readonly CompiledResource[]): readonly CompiledResource[] {
+  const byKind: Record<ResourceKind, CompiledResource[]> = { name: [], service: [], backend: [] };
+  for (const resource of resources) byKind[resource.kind].push(resource);
   return [...byKind.name, ...byKind.service, ...byKind.backend];
-}
-
-/** The service of a backend. */
-function serviceOf(resource: CompiledResource): ResourceId {
-  if (resource.value.kind !== "backend") throw new TypeError(`not a backend: ${resource.name}`);
-  return resource.value.backend.service as ResourceId;
-}
-
-function isSameResource(a: CompiledResource, b: CompiledResource): boolean {
-  if (hashToBigint(a.hash) !== hashToBigint(b.hash) || a.bytes.length !== b.bytes.length) return false;
-  return a.bytes.every((byte, i) => byte === b.bytes[i]);
 }

@@ -10,10 +10,12 @@ import fc from "fast-check";
 import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { madeBackend, madeName, madeService } from "../catalog/made-resources.ts";
+import type { EncodedResource } from "../catalog/resource.ts";
 import { Compiler } from "../compile/compiler.ts";
 import type { RecordChange } from "../source/source.ts";
 import type { Address } from "@weft/proto/address.ts";
 import {
+  bucketsBytes,
   deltaHeaderBytesMax,
   deltaPartBytes,
   encodeDeltaPart,
@@ -25,9 +27,7 @@ import { Transfer } from "./transfer.ts";
 
 const number = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }));
 const hex = (digits: number): fc.Arbitrary<string> =>
-  fc
-    .array(fc.integer({ min: 0, max: 15 }), { minLength: digits, maxLength: digits })
-    .map((of) => of.map((digit) => digit.toString(16)).join(""));
+  fc.string({ unit: fc.constantFrom(...Array.from("0123456789abcdef")), minLength: digits, maxLength: digits });
 const traceContext = fc.record(
   {
     traceId: hex(32).filter((id) => !/^0*$/.test(id)),
@@ -39,16 +39,31 @@ const traceContext = fc.record(
 const part: fc.Arbitrary<DeltaPart> = fc
   .record({
     from: fc.option(number.map(revision), { nil: undefined }),
+    buckets: fc.option(fc.uniqueArray(fc.integer({ min: 0, max: 1_023 }), { minLength: 1 }), { nil: undefined }),
     to: number.map(revision),
     part: fc.integer({ min: 0, max: 200 }),
     parts: fc.integer({ min: 1, max: 300 }),
     isMassRemovalConfirmed: fc.boolean(),
     trace: fc.option(traceContext, { nil: undefined }),
     removed: fc.array(fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) as fc.Arbitrary<ResourceId>, { maxLength: 40 }),
-    resources: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 10 }),
+    resources: fc.array(fc.uint8Array({ maxLength: 300 }).map(encoded), { maxLength: 10 }),
     triggers: fc.record({ ipv4: fc.array(number, { maxLength: 40 }), ipv6: fc.array(number, { maxLength: 3 }) }),
   })
-  .map((of) => (of.parts === 1 ? { ...of, part: 0 } : of));
+  .map(({ buckets, ...of }) => ({
+    ...of,
+    part: of.parts === 1 ? 0 : of.part,
+    buckets: of.from === undefined ? buckets?.toSorted((a, b) => a - b) : undefined,
+  }));
+
+function encoded(bytes: Uint8Array): EncodedResource {
+  return { bytesLength: bytes.length, copyTo: (target, at) => target.set(bytes, at) };
+}
+
+function bytesOf(of: EncodedResource): Uint8Array {
+  const bytes = new Uint8Array(of.bytesLength);
+  of.copyTo(bytes, 0);
+  return bytes;
+}
 
 describe("an encoded delta", () => {
   test("is what protobuf-es reads and writes, byte for byte", () => {
@@ -61,17 +76,20 @@ describe("an encoded delta", () => {
         assert.equal(delta.from, of.from === undefined ? undefined : BigInt(of.from));
         assert.equal(delta.to, BigInt(of.to));
         assert.deepEqual([delta.part, delta.parts || 1], [of.part, of.parts]);
-        assert.equal(delta.scope?.everything ?? false, of.from === undefined);
+        assert.equal(delta.scope?.everything ?? false, of.from === undefined && of.buckets === undefined);
+        assert.deepEqual(delta.scope?.buckets ?? [], of.buckets ?? []);
         assert.equal(delta.massRemovalConfirmed, of.isMassRemovalConfirmed);
         assert.deepEqual(delta.trace && readTraceContext(delta.trace), of.trace);
         assert.deepEqual(delta.removed, of.removed);
-        assert.deepEqual(delta.resources, of.resources);
+        assert.deepEqual(delta.resources, of.resources.map(bytesOf));
         assert.deepEqual(delta.ipv4TriggerTimesMs.map(Number), of.triggers.ipv4);
         assert.deepEqual(delta.ipv6TriggerTimesMs.map(Number), of.triggers.ipv6);
         assert.deepEqual(toBinary(SyncResponseSchema, decoded), bytes);
         assert.equal(deltaPartBytes(of), bytes.length);
         const content = of.removed.length * 8 + of.resources.reduce((sum, one) => sum + resourceEntryBytes(one), 0);
-        assert.ok(bytes.length <= content + triggersBytes(of.triggers) + deltaHeaderBytesMax);
+        assert.ok(
+          bytes.length <= content + triggersBytes(of.triggers) + bucketsBytes(of.buckets ?? []) + deltaHeaderBytesMax,
+        );
       }),
       { numRuns: 300 },
     );
@@ -129,7 +147,7 @@ describe("a transfer", () => {
   });
 
   test("carries a resource larger than a part in a part of its own", () => {
-    const large = { ...madeService("a"), bytes: new Uint8Array(5_000) };
+    const large = madeService("a".repeat(5_000));
     const transfer = Transfer.snapshot(revision(1), [madeService("b"), large, madeService("c")], true, 1_000);
     assert.equal(transfer.parts, 3);
   });

@@ -8,11 +8,14 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import { parseHex, wireNodesPerMillion } from "@weft/proto/telemetry/trace-context.ts";
 import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
+import type { EncodedResource } from "../catalog/resource.ts";
 
 /** One message of a delta. */
 export interface DeltaPart {
-  /** Undefined: a snapshot. */
+  /** Undefined: a snapshot or a repair. */
   readonly from: Revision | undefined;
+  /** Of a repair, ascending. */
+  readonly buckets: readonly number[] | undefined;
   readonly to: Revision;
   readonly part: number;
   readonly parts: number;
@@ -20,17 +23,16 @@ export interface DeltaPart {
   /** Undefined: not sampled. */
   readonly trace: TraceContext | undefined;
   readonly removed: readonly ResourceId[];
-  /** Encoded `Resource` messages. */
-  readonly resources: readonly Uint8Array[];
+  readonly resources: readonly EncodedResource[];
   readonly triggers: TriggerTimes;
 }
 
-/** An upper bound of the bytes around `removed`, `resources` and `triggers` in one message: a trace context needs 36. */
+/** An upper bound of the bytes around `buckets`, `removed`, `resources` and `triggers` in one message: a trace context needs 36. */
 export const deltaHeaderBytesMax = 128;
 
 /** Bytes that one resource adds to a message: tag, length, itself. */
-export function resourceEntryBytes(resource: Uint8Array): number {
-  return 1 + varintBytes(resource.length) + resource.length;
+export function resourceEntryBytes({ bytesLength }: EncodedResource): number {
+  return 1 + varintBytes(bytesLength) + bytesLength;
 }
 
 /** Bytes that one removed id adds to a message. */
@@ -39,6 +41,11 @@ export const removedEntryBytes = 8;
 /** Bytes that what triggered a delta adds to a message. */
 export function triggersBytes({ ipv4, ipv6 }: TriggerTimes): number {
   return packedEntryBytes(ipv4) + packedEntryBytes(ipv6);
+}
+
+/** Bytes that the buckets of a repair add to each of its messages. */
+export function bucketsBytes(buckets: readonly number[]): number {
+  return packedEntryBytes(buckets);
 }
 
 const wireVarint = 0;
@@ -52,6 +59,7 @@ const tagPart = tag(3, wireVarint);
 const tagParts = tag(4, wireVarint);
 const tagScope = tag(5, wireBytes);
 const tagScopeEverything = tag(1, wireVarint);
+const tagScopeBuckets = tag(2, wireBytes);
 const tagMassRemovalConfirmed = tag(6, wireVarint);
 const tagTrace = tag(7, wireBytes);
 const tagTraceId = tag(1, wireBytes);
@@ -78,6 +86,12 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
   const varint = (value: number): void => {
     at = writeVarint(bytes, at, value);
   };
+  const packed = (fieldTag: number, values: readonly number[]): void => {
+    if (values.length === 0) return;
+    bytes[at++] = fieldTag;
+    varint(packedBytes(values));
+    for (const value of values) varint(value);
+  };
   bytes[at++] = tagDelta;
   varint(size);
   if (of.from !== undefined) {
@@ -96,9 +110,13 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
   }
   if (of.from === undefined) {
     bytes[at++] = tagScope;
-    bytes[at++] = 2;
-    bytes[at++] = tagScopeEverything;
-    bytes[at++] = 1;
+    varint(scopeBytes(of));
+    if (of.buckets === undefined) {
+      bytes[at++] = tagScopeEverything;
+      bytes[at++] = 1;
+    } else {
+      packed(tagScopeBuckets, of.buckets);
+    }
   }
   if (of.isMassRemovalConfirmed) {
     bytes[at++] = tagMassRemovalConfirmed;
@@ -134,16 +152,10 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
   }
   for (const resource of of.resources) {
     bytes[at++] = tagResources;
-    varint(resource.length);
-    bytes.set(resource, at);
-    at += resource.length;
+    varint(resource.bytesLength);
+    resource.copyTo(bytes, at);
+    at += resource.bytesLength;
   }
-  const packed = (fieldTag: number, values: readonly number[]): void => {
-    if (values.length === 0) return;
-    bytes[at++] = fieldTag;
-    varint(packedBytes(values));
-    for (const value of values) varint(value);
-  };
   packed(tagIpv4TriggerTimes, of.triggers.ipv4);
   packed(tagIpv6TriggerTimes, of.triggers.ipv6);
   if (at !== bytes.length) throw new RangeError(`delta ${of.to}: ${at} bytes written, ${bytes.length} counted`);
@@ -155,13 +167,21 @@ function deltaBytes(of: DeltaPart): number {
   let size = 1 + varintBytes(of.to);
   if (of.from !== undefined) size += 1 + varintBytes(of.from);
   if (of.parts > 1) size += (of.part === 0 ? 0 : 1 + varintBytes(of.part)) + 1 + varintBytes(of.parts);
-  if (of.from === undefined) size += 4;
+  if (of.from === undefined) {
+    const scope = scopeBytes(of);
+    size += 1 + varintBytes(scope) + scope;
+  }
   if (of.isMassRemovalConfirmed) size += 2;
   if (of.trace !== undefined) size += 2 + traceBytes(of.trace);
   const removedBytes = of.removed.length * removedEntryBytes;
   if (removedBytes > 0) size += 1 + varintBytes(removedBytes) + removedBytes;
   for (const resource of of.resources) size += resourceEntryBytes(resource);
   return size + triggersBytes(of.triggers);
+}
+
+// Bytes of the Scope inside.
+function scopeBytes({ buckets }: DeltaPart): number {
+  return buckets === undefined ? 2 : bucketsBytes(buckets);
 }
 
 // Of the TraceContext inside: two ids of fixed length, and a share if it is not all.

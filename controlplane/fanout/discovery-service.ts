@@ -9,25 +9,39 @@ import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Identity } from "../identity.ts";
 import type { IdentifiableCall } from "./call-identity.ts";
 import type { Fanout } from "./fanout.ts";
-import { resetCall, watchStatus } from "./grpc-call.ts";
+import { limitMessage, refuseCompressed, resetCall, watchStatus } from "./grpc-call.ts";
+import { ReceiveCredit, creditLimits } from "./receive-credit.ts";
+import type { CreditLimits } from "./receive-credit.ts";
 import { refuse } from "./refusal.ts";
-import type { Refusal } from "./refusal.ts";
-import type { StreamPort } from "./stream-port.ts";
+import type { EndReason, Refusal } from "./refusal.ts";
+import type { StreamLimits } from "./stream-limits.ts";
+import { StreamCounts } from "./stream-counts.ts";
+import type { StreamInput, StreamPort } from "./stream-port.ts";
 
-/** Streams at a time from one connection (an agent opens one; a simulation of many agents may share one). */
-const streamsPerConnectionMax = 1_024;
+/** Streams at a time from one connection; an agent opens one. */
+const streamsPerConnectionMax = 8;
 /** Streams at a time of one certificate: the old one, the new one, and some that have not ended yet. */
 const streamsPerNodeMax = 8;
 /** gRPC sends a status as a header, which has a limit. */
 const messageLengthMax = 1_000;
 
+/** What grpc-js ends by itself. */
+const endReasons: ReadonlyMap<status, EndReason> = new Map([
+  [status.RESOURCE_EXHAUSTED, "too-large"],
+  // Compressed messages.
+  [status.UNIMPLEMENTED, "malformed"],
+]);
+
 /** A request, or why it cannot be read: the reader of a stream says what is wrong, which grpc-js would hide. */
 type Received =
-  | { readonly kind: "request"; readonly request: SyncRequest }
+  | { readonly kind: "request"; readonly request: SyncRequest; readonly bytes: number }
   | { readonly kind: "malformed"; readonly problem: string };
 
 export interface DiscoveryServiceOptions {
-  readonly fanout: Fanout;
+  readonly fanout: Pick<Fanout, "open" | "throttled">;
+  readonly limits: StreamLimits;
+  /** Default: `creditLimits`. */
+  readonly creditLimits?: CreditLimits;
   /** Undefined: no certificate where one is needed. */
   readonly identify: (call: IdentifiableCall) => Identity | undefined;
 }
@@ -35,7 +49,7 @@ export interface DiscoveryServiceOptions {
 /** Call before the server listens. */
 export function addDiscoveryService(server: Server, options: DiscoveryServiceOptions): void {
   const sync = { ...methodDefinition(DiscoveryService.method.sync), requestDeserialize: receivedOf };
-  const streams = new StreamCounts();
+  const streams = new StreamCounts(streamsPerConnectionMax, streamsPerNodeMax);
   server.addService(
     { sync },
     {
@@ -46,7 +60,7 @@ export function addDiscoveryService(server: Server, options: DiscoveryServiceOpt
 
 function receivedOf(bytes: Buffer): Received {
   try {
-    return { kind: "request", request: fromBinary(SyncRequestSchema, bytes) };
+    return { kind: "request", request: fromBinary(SyncRequestSchema, bytes), bytes: bytes.length };
   } catch (error) {
     return { kind: "malformed", problem: messageOf(error) };
   }
@@ -59,8 +73,16 @@ function serve(
 ): void {
   const peer = call.getPeer();
   const identity = options.identify(call);
-  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" });
+  const credit = new ReceiveCredit(options.creditLimits ?? creditLimits, performance.now());
+  const { requestBytesMax, helloBytesMax } = options.limits;
+  refuseCompressed(call);
+  limitMessage(call, helloBytesMax);
+  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" }, (isFirst) => {
+    if (isFirst) limitMessage(call, requestBytesMax);
+    credit.wrote();
+  });
   const input = options.fanout.open(port);
+  const throttle = new Throttle(call, input, credit, () => options.fanout.throttled());
   const keys = [`peer ${peer}`, ...(identity?.kind === "node" ? [`node ${identity.node}`] : [])];
 
   let hasClosed = false;
@@ -68,20 +90,24 @@ function serve(
     if (hasClosed) return;
     hasClosed = true;
     streams.leave(keys);
+    throttle.stop();
     input.closed(reason);
   };
   // Reasons of grpc-js come before its "cancelled".
   watchStatus(call, ({ code, details }) => {
     if (code === status.OK || port.hasEnded) return;
-    const reason = code === status.RESOURCE_EXHAUSTED ? "too-large" : "transport";
+    const reason = endReasons.get(code ?? status.UNKNOWN) ?? "transport";
     input.refuse(refuse(reason, "RESOURCE_EXHAUSTED", `${peer}: ${details ?? "grpc-js ended the stream"}`));
   });
   call.on("data", (received: Received) => {
-    if (received.kind === "request") input.receive(received.request);
-    else
-      input.refuse(
-        refuse("malformed", "INVALID_ARGUMENT", `${peer}: not a SyncRequest: ${received.problem}; update the agent`),
-      );
+    if (port.hasEnded) return;
+    if (received.kind === "malformed") {
+      const message = `${peer}: not a SyncRequest: ${received.problem}; update the agent`;
+      input.refuse(refuse("malformed", "INVALID_ARGUMENT", message));
+      return;
+    }
+    input.receive(received.request);
+    throttle.received(received.bytes);
   });
   call.on("end", () => {
     if (!port.hasEnded) call.end();
@@ -110,10 +136,18 @@ class CallPort implements StreamPort {
   readonly peer: string;
   readonly identity: Identity;
   readonly #call: ServerDuplexStream<Received, Uint8Array>;
+  readonly #wrote: (isFirst: boolean) => void;
+  #hasWritten = false;
   #hasEnded = false;
 
-  constructor(call: ServerDuplexStream<Received, Uint8Array>, peer: string, identity: Identity) {
+  constructor(
+    call: ServerDuplexStream<Received, Uint8Array>,
+    peer: string,
+    identity: Identity,
+    wrote: (isFirst: boolean) => void,
+  ) {
     this.#call = call;
+    this.#wrote = wrote;
     this.peer = peer;
     this.identity = identity;
   }
@@ -124,6 +158,8 @@ class CallPort implements StreamPort {
   }
 
   write(bytes: Uint8Array, written: () => void): void {
+    this.#wrote(!this.#hasWritten);
+    this.#hasWritten = true;
     this.#call.write(bytes, (error?: Error | null) => {
       if (error === undefined || error === null) written();
     });
@@ -140,30 +176,50 @@ class CallPort implements StreamPort {
 
   reset(refusal: Refusal): void {
     this.end(refusal);
+    this.drop();
+  }
+
+  drop(): void {
     resetCall(this.#call);
   }
 }
 
-/** How many streams a connection or a certificate has. */
-class StreamCounts {
-  readonly #counts = new Map<string, number>();
+// Stops reading for a while when an agent says too much; then the transport's window is all that it can fill.
+class Throttle {
+  readonly #call: ServerDuplexStream<Received, Uint8Array>;
+  readonly #input: StreamInput;
+  readonly #credit: ReceiveCredit;
+  readonly #paused: () => void;
+  #timer: NodeJS.Timeout | undefined;
 
-  /** Returns the key that is over its limit, if one is. */
-  enter(keys: readonly string[]): string | undefined {
-    let over: string | undefined;
-    for (const key of keys) {
-      const count = (this.#counts.get(key) ?? 0) + 1;
-      this.#counts.set(key, count);
-      if (count > (key.startsWith("peer ") ? streamsPerConnectionMax : streamsPerNodeMax)) over = key;
-    }
-    return over;
+  constructor(
+    call: ServerDuplexStream<Received, Uint8Array>,
+    input: StreamInput,
+    credit: ReceiveCredit,
+    paused: () => void,
+  ) {
+    this.#call = call;
+    this.#input = input;
+    this.#credit = credit;
+    this.#paused = paused;
   }
 
-  leave(keys: readonly string[]): void {
-    for (const key of keys) {
-      const count = (this.#counts.get(key) ?? 0) - 1;
-      if (count > 0) this.#counts.set(key, count);
-      else this.#counts.delete(key);
+  received(bytes: number): void {
+    const taken = this.#credit.take(bytes, performance.now());
+    if (taken.kind === "go-on") return;
+    if (taken.kind === "flooding") {
+      this.#input.leave("flooding", "too many messages for too long; is this agent of another version?");
+      return;
     }
+    if (taken.isFirst) this.#paused();
+    this.#call.pause();
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#call.resume();
+    }, taken.forMs).unref();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
   }
 }

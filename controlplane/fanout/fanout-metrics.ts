@@ -10,7 +10,14 @@ export interface FanoutMetrics {
   readonly sentMessages: Counter;
   readonly received: Counter;
   readonly snapshots: Counter;
+  /** By reason. */
+  readonly snapshotsInstead: Labelled<Counter>;
+  readonly repairs: Counter;
+  readonly repairedResources: Counter;
+  readonly mismatches: Counter;
   readonly skippedStreams: Counter;
+  readonly throttledStreams: Counter;
+  readonly hellosDeferred: Counter;
   readonly flushSeconds: Histogram;
   readonly renames: Counter;
   /** By reason. */
@@ -37,9 +44,33 @@ export function fanoutMetrics(metrics: Metrics): FanoutMetrics {
     sentMessages: metrics.counter({ name: "weft_fanout_sent_messages_total", help: "Messages written." }),
     received: metrics.counter({ name: "weft_fanout_received_messages_total", help: "Messages read from agents." }),
     snapshots: metrics.counter({ name: "weft_fanout_snapshots_total", help: "Snapshots begun." }),
+    snapshotsInstead: metrics.counterWith(
+      {
+        name: "weft_fanout_snapshots_instead_total",
+        help: "Snapshots begun where a repair would have been, by reason.",
+      },
+      ["reason"],
+    ),
+    repairs: metrics.counter({ name: "weft_fanout_repairs_total", help: "Repairs begun." }),
+    repairedResources: metrics.counter({
+      name: "weft_fanout_repaired_resources_total",
+      help: "Resources that differed where agents were compared, and were repaired.",
+    }),
+    mismatches: metrics.counter({
+      name: "weft_fanout_digest_mismatches_total",
+      help: "Agents found to hold something else than the revision at which they stand, each time it was found.",
+    }),
     skippedStreams: metrics.counter({
       name: "weft_fanout_skipped_streams_total",
       help: "Streams that could not be written at a commit and catch up later.",
+    }),
+    throttledStreams: metrics.counter({
+      name: "weft_fanout_throttled_streams_total",
+      help: "Times that a stream began to say too much and was not read for a while.",
+    }),
+    hellosDeferred: metrics.counter({
+      name: "weft_fanout_hellos_deferred_total",
+      help: "Hellos answered with the time to come back at, because too many came at once.",
     }),
     flushSeconds: metrics.histogram(
       { name: "weft_fanout_flush_seconds", help: "Commit until its delta was handed to every writable socket." },
@@ -50,7 +81,10 @@ export function fanoutMetrics(metrics: Metrics): FanoutMetrics {
       help: "Times that an agent held a later epoch.",
     }),
     connectionsRefused: metrics.counterWith(
-      { name: "weft_connections_refused_total", help: "Connections ended before they carried a request, by reason." },
+      {
+        name: "weft_fanout_connections_refused_total",
+        help: "Connections ended before they carried a request, by reason.",
+      },
       ["reason"],
     ),
   };

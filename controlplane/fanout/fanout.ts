@@ -4,55 +4,33 @@
  */
 import { isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
-import type { NodeView, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { Log } from "@weft/proto/program/log.ts";
-import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
+import type { SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import type { FleetObserver } from "../fleet/fleet-observer.ts";
-import type { HistoryKind } from "../log/commit-log.ts";
-import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import { admit } from "./admission.ts";
 import { aborted } from "./aborted.ts";
 import { catalogWorld } from "./catalog-world.ts";
+import { drain } from "./drain.ts";
 import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
-import type { FanoutLimits } from "./fanout-limits.ts";
-import type { FanoutMetrics } from "./fanout-metrics.ts";
+import type { FanoutOptions } from "./fanout-options.ts";
 import { Flush } from "./flush.ts";
 import { HeldStreams } from "./held-streams.ts";
-import { readAddresses, readHello } from "./hello.ts";
+import { HelloPace } from "./hello-pace.ts";
+import { connectionOf, readAddresses, readHello } from "./hello.ts";
+import { LingeringStreams } from "./lingering-streams.ts";
 import { refuse } from "./refusal.ts";
+import { RepairLog } from "./repair-log.ts";
+import type { GoawayWord } from "./responses.ts";
 import { SentBefore } from "./sent-before.ts";
-import { SnapshotTurns } from "./snapshot-turns.ts";
-import type { StreamLimits } from "./stream-limits.ts";
+import { SnapshotQueue } from "./snapshot-queue.ts";
 import type { StreamInput, StreamPort } from "./stream-port.ts";
 import { greetingStream } from "./stream-state.ts";
 import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { step } from "./stream-step.ts";
+import { urgencyOf } from "./urgency.ts";
 import { Transfers } from "./transfers.ts";
-import type { TransferLimits } from "./transfers.ts";
 
-export interface FanoutOptions {
-  readonly catalog: Catalog;
-  readonly historyKind: HistoryKind;
-  readonly fleet: FleetObserver;
-  readonly log: Log;
-  readonly metrics: FanoutMetrics;
-  readonly version: string;
-  readonly streamLimits: StreamLimits;
-  readonly fanoutLimits: FanoutLimits;
-  readonly transferLimits: TransferLimits;
-  /** Unix milliseconds with fractions; never goes back. */
-  readonly now: () => number;
-  readonly nodeView: (node: string) => NodeView;
-  /** An agent held a later epoch: the history goes on under this one. */
-  readonly renamed: (epoch: Epoch) => void;
-  readonly massRemoval: MassRemovalLimits;
-  /** As of now; when it becomes true by anything but time, `removalConfirmed` is called. */
-  readonly isRemovalConfirmed: () => boolean;
-  /** Of a revision that is sampled; default: none is. */
-  readonly traceOf?: ((revision: Revision) => TraceContext | undefined) | undefined;
-}
+const shutsDown = "the control plane shuts down";
 
 interface Stream {
   readonly port: StreamPort;
@@ -68,14 +46,16 @@ export class Fanout {
   readonly #options: FanoutOptions;
   readonly #catalog: Catalog;
   readonly #transfers: Transfers;
-  readonly #turns: SnapshotTurns<Stream>;
+  readonly #turns: SnapshotQueue<Stream>;
   readonly #world: World;
   readonly #streams = new Set<Stream>();
   readonly #byNode = new Map<string, Stream>();
   readonly #held: HeldStreams<Stream>;
   readonly #sentBefore: SentBefore;
+  readonly #pace: HelloPace;
+  readonly #lingering: LingeringStreams<Stream>;
   readonly #endLog: EndLog;
-  #isGranting = false;
+  readonly #repairLog: RepairLog;
   #tickedMs: number;
   #drained: (() => void) | undefined;
 
@@ -83,11 +63,26 @@ export class Fanout {
     this.#options = options;
     this.#catalog = options.catalog;
     this.#endLog = new EndLog(options.log);
+    this.#repairLog = new RepairLog(options.log, options.metrics, options.catalog);
     this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits, options.traceOf);
-    this.#turns = new SnapshotTurns(options.fanoutLimits.snapshotsMax);
+    const { snapshotsMax, snapshotsStuckMax, pace, lingerMs } = options.fanoutLimits;
+    this.#turns = new SnapshotQueue<Stream>({
+      turnsMax: snapshotsMax,
+      lentMax: snapshotsStuckMax,
+      grantsPerTurn: options.fanoutLimits.streamsPerTurn,
+      granted: (stream) => this.#dispatch(stream, { kind: "granted" }),
+      isStuck: (stream, nowMs) => this.#isStuck(stream, nowMs),
+      end: (stream) => {
+        const message = `node ${stream.agent?.node} reads its state too slowly, and others need theirs`;
+        this.#dispatch(stream, { kind: "leave", reason: "stalled", message, retryAfterMs: 0 });
+      },
+      idle: () => this.#transfers.forgetCuts(),
+    });
+    this.#pace = new HelloPace(pace);
+    this.#lingering = new LingeringStreams(lingerMs);
     this.#world = catalogWorld(options, this.#transfers);
   }
 
@@ -95,15 +90,9 @@ export class Fanout {
   get sizes(): {
     readonly streams: number;
     readonly agents: number;
-    readonly snapshots: number;
-    readonly snapshotsWaiting: number;
+    readonly snapshots: SnapshotQueue<Stream>["sizes"];
   } {
-    return {
-      streams: this.#streams.size,
-      agents: this.#byNode.size,
-      snapshots: this.#turns.granted,
-      snapshotsWaiting: this.#turns.waiting,
-    };
+    return { streams: this.#streams.size, agents: this.#byNode.size, snapshots: this.#turns.sizes };
   }
 
   /** Nodes that are given no state because that would be a mass removal. */
@@ -120,9 +109,13 @@ export class Fanout {
     const now = this.#options.now;
     const stream: Stream = { port, state: greetingStream(now()), agent: undefined, flush: undefined, hasLeft: false };
     this.#streams.add(stream);
+    const isFull = this.#streams.size > this.#options.fanoutLimits.streamsMax;
+    if (this.#drained !== undefined) this.#ask(stream, "draining", shutsDown);
+    else if (isFull) this.#ask(stream, "overloaded", `${this.#streams.size} streams are open, no more are accepted`);
     return {
       receive: (request) => this.#receive(stream, request),
       refuse: (refusal) => this.#dispatch(stream, { kind: "refused", refusal }),
+      leave: (reason, message) => this.#ask(stream, reason, message),
       closed: (reason) => this.#closed(stream, reason),
     };
   }
@@ -182,23 +175,40 @@ export class Fanout {
     const isLate = nowMs - this.#tickedMs > Math.max(limits.tickMs * 4, streamLimits.heartbeatMs / 2);
     this.#tickedMs = nowMs;
     this.#dispatchToAll({ kind: "tick", isLate });
+    if (isLate) return;
+    this.#turns.tick(nowMs);
+    for (const stream of this.#lingering.due(nowMs)) stream.port.drop();
+  }
+
+  /** An agent says too much: it is not read for a while. */
+  throttled(): void {
+    this.#options.metrics.throttledStreams.inc();
+  }
+
+  #isStuck({ state }: Stream, nowMs: number): boolean {
+    if (state.phase !== "open" || state.writing === undefined) return false;
+    return nowMs - state.writing.sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
+  }
+
+  // With some time until it may come back.
+  #ask(stream: Stream, reason: GoawayWord, message: string): void {
+    const retryAfterMs = Math.ceil((1 + this.#options.random()) * this.#options.fanoutLimits.retryAfterMs);
+    this.#dispatch(stream, { kind: "leave", reason, message, retryAfterMs });
   }
 
   async #drain(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#drained = resolve;
-    this.#dispatchToAll({
-      kind: "leave",
-      reason: "draining",
-      message: "the control plane shuts down",
-      retryAfterMs: 0,
-    });
-    const timer = setTimeout(resolve, this.#options.fanoutLimits.drainMs);
     if (this.#streams.size === 0) resolve();
-    await promise;
-    clearTimeout(timer);
-    const left = refuse("draining", "UNAVAILABLE", "the control plane shuts down");
-    for (const stream of this.#streams) stream.port.reset(left);
+    const { fanoutLimits: limits, random } = this.#options;
+    const leave = { kind: "leave", reason: "draining", message: shutsDown } as const;
+    await drain([...this.#streams], {
+      ...limits,
+      random,
+      leave: (stream, retryAfterMs) => this.#dispatch(stream, { ...leave, retryAfterMs }),
+      left: promise,
+    });
+    for (const stream of this.#streams) stream.port.reset(refuse("draining", "UNAVAILABLE", shutsDown));
   }
 
   #receive(stream: Stream, request: SyncRequest): void {
@@ -217,7 +227,7 @@ export class Fanout {
         this.#dispatch(stream, { kind: "ack", ack: message.value });
         return;
       case "digests":
-        this.#dispatch(stream, { kind: "digests" });
+        this.#dispatch(stream, { kind: "digests", digests: message.value });
         return;
       case undefined:
         this.#dispatch(stream, { kind: "unknown" });
@@ -253,6 +263,12 @@ export class Fanout {
       return;
     }
     const { node, instance, cursor } = introduction;
+    const pace = this.#pace.take(node, now(), this.#options.random());
+    if (pace.kind === "later") {
+      metrics.hellosDeferred.inc();
+      this.#dispatch(stream, { ...pace, kind: "leave", reason: "overloaded" });
+      return;
+    }
     if (present !== undefined) {
       const message = `a newer stream of node ${node} came from ${stream.port.peer}`;
       this.#dispatch(present, { kind: "leave", reason: "replaced", message, retryAfterMs: 0 });
@@ -262,20 +278,8 @@ export class Fanout {
     this.#byNode.set(node, stream);
     metrics.streamsOpened.inc();
     const epoch = this.#catalog.epoch;
-    fleet.connected(
-      {
-        node,
-        instance,
-        peer: stream.port.peer,
-        versions: introduction.versions,
-        addresses: introduction.addresses,
-        nodePortAddresses: introduction.nodePortAddresses,
-        localAddresses: introduction.localAddresses,
-        servesLocalClusterIps: introduction.servesLocalClusterIps,
-        applied: cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero,
-      },
-      this.#nowUs(),
-    );
+    const applied = cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero;
+    fleet.connected(connectionOf(introduction, stream.port.peer, applied), this.#nowUs());
     this.#dispatch(stream, { kind: "hello", introduction, sentBefore: this.#sentBefore.recall(node, instance, epoch) });
   }
 
@@ -290,7 +294,7 @@ export class Fanout {
     renamed(epoch);
     fleet.epochStarted(epoch);
     // Agents that answer the new name may hold more than a cut made before.
-    this.#transfers.forgetSnapshot();
+    this.#transfers.forgetCuts();
     this.#dispatchToAll({ kind: "renamed" });
   }
 
@@ -318,13 +322,13 @@ export class Fanout {
         });
         return;
       case "request-snapshot":
-        this.#turns.request(stream);
-        this.#grantLater();
+        this.#turns.request(stream, urgencyOf(stream.state, this.#catalog.root));
         return;
       case "release-snapshot":
         this.#turns.release(stream);
-        if (this.#turns.granted === 0 && this.#turns.waiting === 0) this.#transfers.forgetSnapshot();
-        this.#grantLater();
+        return;
+      case "note":
+        this.#repairLog.noted(stream.agent?.node ?? "", effect.note, this.#options.now());
         return;
       case "sent":
         if (stream.agent !== undefined) fleet.sent(stream.agent.node, effect.revision);
@@ -347,6 +351,7 @@ export class Fanout {
         this.#leave(stream, refusal.reason);
         if (effect.isStuck) stream.port.reset(refusal);
         else stream.port.end(refusal);
+        this.#lingering.ended(stream, this.#options.now());
       }
     }
   }
@@ -355,6 +360,7 @@ export class Fanout {
     this.#dispatch(stream, { kind: "closed" });
     this.#leave(stream, reason);
     this.#streams.delete(stream);
+    this.#lingering.gone(stream);
     if (this.#streams.size === 0) this.#drained?.();
   }
 
@@ -373,19 +379,6 @@ export class Fanout {
   #flushed(stream: Stream): void {
     stream.flush?.written(this.#options.now());
     stream.flush = undefined;
-  }
-
-  // Turns are granted over the event loop, so that a queue of thousands neither recurses nor blocks it.
-  #grantLater(): void {
-    if (this.#isGranting || this.#turns.waiting === 0) return;
-    this.#isGranting = true;
-    setImmediate(() => {
-      this.#isGranting = false;
-      for (const stream of this.#turns.grant(this.#options.fanoutLimits.streamsPerTurn)) {
-        this.#options.metrics.snapshots.inc();
-        this.#dispatch(stream, { kind: "granted" });
-      }
-    });
   }
 
   #dispatchToAll(event: StreamEvent): void {

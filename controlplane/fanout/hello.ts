@@ -2,8 +2,9 @@
 import { addressFromBytes } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
-import type { Cursor } from "@weft/proto/cursor.ts";
+import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import type { Hello, NodeAddresses, Versions } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { NodeConnection } from "../fleet/fleet-observer.ts";
 import { refuse } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
 import { protocolNumber } from "./stream-limits.ts";
@@ -27,6 +28,22 @@ export interface Introduction {
   /** No ClusterIP is passed. */
   readonly servesLocalClusterIps: boolean;
   readonly versions: Versions | undefined;
+}
+
+/** `applied`: the revision of the current epoch that it holds; 0: none. */
+export function connectionOf(of: Introduction, peer: string, applied: Revision): NodeConnection {
+  const { node, instance, versions, addresses, nodePortAddresses, localAddresses, servesLocalClusterIps } = of;
+  return {
+    node,
+    instance,
+    peer,
+    versions,
+    addresses,
+    nodePortAddresses,
+    localAddresses,
+    servesLocalClusterIps,
+    applied,
+  };
 }
 
 export type ReadHello =

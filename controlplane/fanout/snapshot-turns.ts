@@ -1,40 +1,92 @@
-/** Turns for snapshots: so many at a time, the rest in order of asking. */
-export class SnapshotTurns<T> {
-  readonly #turnsMax: number;
-  readonly #granted = new Set<T>();
-  readonly #waiting = new Set<T>();
+/**
+ * Turns for snapshots and repairs: so many at a time. Streams whose node serves something wrong, or nothing, go before those that
+ * only make sure of what they have, in order of asking; every fourth turn is for the latter, so that they are not starved.
+ *
+ * One that does not read would hold its turn until it is ended as stalled. After a while its turn is lent to the next one; how many
+ * may be stuck like that is bounded, since each holds a part in memory.
+ */
+export type Urgency = "wrong" | "verify";
 
-  constructor(turnsMax: number) {
-    this.#turnsMax = turnsMax;
+export interface TurnLimits {
+  readonly turnsMax: number;
+  readonly lentMax: number;
+}
+
+const verifyEvery = 4;
+
+export class SnapshotTurns<T> {
+  readonly #limits: TurnLimits;
+  readonly #granted = new Set<T>();
+  readonly #lent = new Set<T>();
+  readonly #waiting: Readonly<Record<Urgency, Set<T>>> = { wrong: new Set(), verify: new Set() };
+  #grants = 0;
+
+  constructor(limits: TurnLimits) {
+    this.#limits = limits;
   }
 
+  /** In flight, without the lent ones. */
   get granted(): number {
     return this.#granted.size;
   }
 
-  get waiting(): number {
-    return this.#waiting.size;
+  /** In flight, but stuck. */
+  get lent(): number {
+    return this.#lent.size;
   }
 
-  request(of: T): void {
-    if (!this.#granted.has(of)) this.#waiting.add(of);
+  get waiting(): number {
+    return this.#waiting.wrong.size + this.#waiting.verify.size;
+  }
+
+  /** Those whose turn counts. */
+  holders(): Iterable<T> {
+    return this.#granted;
+  }
+
+  request(of: T, urgency: Urgency): void {
+    if (this.#granted.has(of) || this.#lent.has(of)) return;
+    this.#waiting[urgency === "wrong" ? "verify" : "wrong"].delete(of);
+    this.#waiting[urgency].add(of);
   }
 
   /** Gives back a turn, or the place in the queue. */
   release(of: T): void {
     this.#granted.delete(of);
-    this.#waiting.delete(of);
+    this.#lent.delete(of);
+    this.#waiting.wrong.delete(of);
+    this.#waiting.verify.delete(of);
+  }
+
+  /** Another one may go while this one is stuck. Returns the one that has been stuck longest if there are too many: end it. */
+  lend(of: T): T | undefined {
+    if (!this.#granted.delete(of)) return undefined;
+    this.#lent.add(of);
+    if (this.#lent.size <= this.#limits.lentMax) return undefined;
+    for (const oldest of this.#lent) return oldest;
+    return undefined;
   }
 
   /** Who goes next, at most `countMax`; each holds a turn from now on. */
   grant(countMax: number): T[] {
     const next: T[] = [];
-    for (const of of this.#waiting) {
-      if (this.#granted.size >= this.#turnsMax || next.length >= countMax) break;
-      this.#waiting.delete(of);
+    while (this.#granted.size < this.#limits.turnsMax && next.length < countMax) {
+      const of = this.#next();
+      if (of === undefined) break;
       this.#granted.add(of);
       next.push(of);
     }
     return next;
+  }
+
+  #next(): T | undefined {
+    const { wrong, verify } = this.#waiting;
+    this.#grants = (this.#grants + 1) % verifyEvery;
+    const from = verify.size > 0 && (wrong.size === 0 || this.#grants === 0) ? verify : wrong;
+    for (const of of from) {
+      from.delete(of);
+      return of;
+    }
+    return undefined;
   }
 }

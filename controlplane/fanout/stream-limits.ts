@@ -9,8 +9,13 @@ export interface StreamLimits {
   readonly helloMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
-  /** Largest message in either direction. */
+  /** From the first digest query to the last answer; then a snapshot takes the place of the repair. */
+  readonly digestsMs: number;
+  /** Largest message to an agent. */
   readonly messageBytesMax: number;
+  /** Largest message from an agent; the first one, its Hello, may have `helloBytesMax`. */
+  readonly requestBytesMax: number;
+  readonly helloBytesMax: number;
   /** Failures in one ack. */
   readonly failuresMax: number;
   /** Addresses in one Hello or Ack. */
@@ -25,7 +30,10 @@ export const streamLimits: StreamLimits = {
   silentIntervals: 3,
   helloMs: 10_000,
   stalledMs: 30_000,
+  digestsMs: 15_000,
   messageBytesMax: 4 * 1_024 * 1_024,
+  requestBytesMax: 1_024 * 1_024,
+  helloBytesMax: 64 * 1_024,
   failuresMax: 1_000,
   addressesMax: 256,
   epochAheadMaxMs: 24 * 3_600 * 1_000,

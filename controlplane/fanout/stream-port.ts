@@ -2,6 +2,7 @@
 import type { SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Identity } from "../identity.ts";
 import type { Refusal } from "./refusal.ts";
+import type { GoawayWord } from "./responses.ts";
 
 /** The other end of a stream. */
 export interface StreamPort {
@@ -14,6 +15,8 @@ export interface StreamPort {
   end(refusal: Refusal): void;
   /** Ends the stream at once; what was not sent yet is dropped. */
   reset(refusal: Refusal): void;
+  /** Drops one that was ended and does not go. */
+  drop(): void;
 }
 
 /** How a stream's transport speaks to the fan-out. */
@@ -21,6 +24,8 @@ export interface StreamInput {
   receive(request: SyncRequest): void;
   /** A message that breaks the protocol before it can be read. */
   refuse(refusal: Refusal): void;
+  /** Asks the agent to leave, in words that it can read. */
+  leave(reason: GoawayWord, message: string): void;
   /** The stream is gone. `reason`: "closed" if the agent ended it. */
   closed(reason: string): void;
 }

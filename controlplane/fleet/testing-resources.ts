@@ -1,19 +1,22 @@
-/** For tests: resources and commits in few words. Their bytes are empty: the fleet never reads them. */
+/** For tests: resources and commits in few words. */
 import { create } from "@bufbuild/protobuf";
 import { addressBytes, parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { AckSchema, FailureCategory } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { BackendSchema, Protocol, ServiceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import {
+  BackendSchema,
+  Protocol,
+  ResourceSchema,
+  ServiceSchema,
+} from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { backendName, resourceId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
+import { NamedResource } from "../catalog/packed-resource.ts";
 import type { Commit, CompiledResource } from "../catalog/resource.ts";
 import type { CommitSteps } from "./fleet-observer.ts";
-
-const bytes = new Uint8Array();
-const hash = { high: 0, low: 0 };
 
 export interface ServiceSpec {
   readonly service: string;
@@ -42,13 +45,8 @@ export function serviceResource(spec: ServiceSpec): CompiledResource {
     internalLocal: spec.internalLocal ?? false,
     externalLocal: spec.externalLocal ?? false,
   });
-  return {
-    id: resourceId("service", spec.service),
-    name: spec.service,
-    bytes,
-    hash,
-    value: { kind: "service", service },
-  };
+  const id = resourceId("service", spec.service);
+  return new NamedResource(spec.service, create(ResourceSchema, { id, kind: { case: "service", value: service } }));
 }
 
 export function backendResource(spec: BackendSpec): CompiledResource {
@@ -67,7 +65,8 @@ export function backendResource(spec: BackendSpec): CompiledResource {
     terminating: state.startsWith("terminating"),
     localCopy,
   });
-  return { id: resourceId("backend", name), name, bytes, hash, value: { kind: "backend", backend } };
+  const id = resourceId("backend", name);
+  return new NamedResource(name, create(ResourceSchema, { id, kind: { case: "backend", value: backend } }));
 }
 
 export function address(text: string): Address {

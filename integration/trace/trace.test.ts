@@ -34,7 +34,7 @@ async function startFleet(plane: ControlPlane, flags: readonly string[]): Promis
   const fleet = new AsyncDisposableStack();
   const agents = await Promise.all(names.map((name) => StartedAgent.start(name, plane.grpc, ...flags)));
   for (const agent of agents) fleet.use(agent);
-  await untilMetric(plane, 'weft_controlplane_nodes{state="current"}', names.length);
+  await untilMetric(plane, 'weft_fleet_nodes{state="current"}', names.length);
   return fleet;
 }
 
@@ -144,8 +144,8 @@ describe("a revision's trace", () => {
     const revisions = Array.from({ length: 8 }, (_unused, i) => i + 2);
     for (const revision of revisions) {
       await plane.write("slice.yaml", slice("10.1.0.1", `10.1.0.${revision}`));
-      await untilMetric(plane, "weft_controlplane_revision", revision);
-      await untilMetric(plane, 'weft_controlplane_nodes{state="current"}', names.length);
+      await untilMetric(plane, "weft_catalog_revision", revision);
+      await untilMetric(plane, 'weft_fleet_nodes{state="current"}', names.length);
     }
     const roots = await collector.until("eight roots", (spans) => {
       const found = spans.filter(({ name, attributes }) => name === "revision" && attributes["weft.revision"] !== 1);
@@ -169,8 +169,8 @@ describe("a revision's trace", () => {
     {
       await using _ = await startFleet(plane, export_);
       await plane.write("slice.yaml", slice("10.1.0.1", "10.1.0.2"));
-      await untilMetric(plane, "weft_controlplane_revision", 2);
-      await untilMetric(plane, 'weft_controlplane_nodes{state="current"}', names.length);
+      await untilMetric(plane, "weft_catalog_revision", 2);
+      await untilMetric(plane, 'weft_fleet_nodes{state="current"}', names.length);
     }
     // What is left is exported at the end.
     assert.equal(await plane.stop(), 0);
@@ -186,11 +186,11 @@ describe("without a collector", () => {
       const export_ = ["--otlp-endpoint", collector.url];
       await using plane = await ControlPlane.start(first, ["--insecure", ...export_, "--trace-ratio", "100%"]);
       await using agent = await StartedAgent.start("n1", plane.grpc, ...export_);
-      const all = 'weft_controlplane_nodes{state="current"}';
+      const all = 'weft_fleet_nodes{state="current"}';
       await untilMetric(plane, all, 1);
       for (let revision = 2; revision <= 6; revision++) {
         await plane.write("slice.yaml", slice("10.1.0.1", `10.1.0.${revision}`));
-        await untilMetric(plane, "weft_controlplane_revision", revision);
+        await untilMetric(plane, "weft_catalog_revision", revision);
         await untilMetric(plane, all, 1);
         const requests = collector.requests;
         if (behaviour === "refuse") await collector.until("a try to export", () => collector.requests > requests);
@@ -219,7 +219,7 @@ describe("without a collector", () => {
       delete process.env["NODE_OPTIONS"];
       delete process.env["WEFT_TEST_MODULES"];
       const agent = await starting;
-      await untilMetric(plane, 'weft_controlplane_nodes{state="current"}', 1);
+      await untilMetric(plane, 'weft_fleet_nodes{state="current"}', 1);
       await agent.stop();
       return (await readFile(file, "utf8")).split("\n");
     };

@@ -53,6 +53,8 @@ export interface AgentOptions {
   readonly metrics: Metrics;
   /** Where spans of traced revisions go. Default: nothing is traced. */
   readonly spans?: SpanSink | undefined;
+  /** Holds nothing yet. Default: one of its own. */
+  readonly store?: Store;
   /** How the state file writes. Default: to the disk. */
   readonly writeState?: StateFileOptions["write"];
 }
@@ -88,7 +90,7 @@ export class Agent {
       log,
       ...(writeState === undefined ? {} : { write: writeState }),
     });
-    const store = new Store();
+    const store = options.store ?? new Store();
     if (saved !== undefined) store.commit([{ removed: [], puts: saved.resources }], "nothing");
     const live = (await dataplane.open()).cursor;
     const initial = initialState(saved?.cursor, live, performance.now());

@@ -12,6 +12,7 @@ import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts
 import { mergeTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
+import { compactHeap } from "@weft/proto/program/compact-heap.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
 import type { RoundReport, Waiting } from "../health/kube-proxy-metrics.ts";
@@ -22,7 +23,6 @@ import type { PlanNotice } from "../plan/plan-service.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
-import { compactHeap } from "./compact-heap.ts";
 import type { StepDurations } from "./messages.ts";
 import { emptyPending, mergeChange, mergePending } from "./pending-changes.ts";
 import type { PendingChanges } from "./pending-changes.ts";
@@ -77,7 +77,8 @@ export class Rounds {
   #needsAll = true;
   #isOpen = false;
   #isRunning = false;
-  #isBulky = false;
+  // What loading the program left is garbage too.
+  #isBulky = true;
   #notices: readonly PlanNotice[] = [];
   #failures: readonly DataplaneFailure[] = [];
   #activationFailure: string | undefined;

@@ -4,7 +4,7 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import { backoffMaxMs, backoffMs } from "./backoff.ts";
 import { initialState } from "./sync-state.ts";
 import type { DeltaEvent, EndCause, Session, Standing, SyncEffect, SyncEvent, SyncState } from "./sync-state.ts";
-import { connectDeadlineMs, olderEpochAfterMs, step } from "./sync-step.ts";
+import { connectDeadlineMs, olderEpochAfterMs, retryAfterMaxMs, step } from "./sync-step.ts";
 
 // A fixed moment; the stream was heard 1 ms ago, heartbeats come every second.
 const now = 1_000_000;
@@ -32,6 +32,7 @@ const partial = {
   nextPart: 1,
   parts: 2,
   scope: "since",
+  buckets: [],
   isConfirmed: false,
 } as const;
 const confirmedPartial = { ...partial, from: undefined, scope: "everything", isConfirmed: true } as const;
@@ -55,7 +56,9 @@ const part: DeltaEvent = {
   part: 0,
   parts: 1,
   scope: "since",
+  buckets: [],
   isConfirmed: false,
+  stray: undefined,
   removal: { services: 0, ofServices: 25 },
   malformed: undefined,
 };
@@ -81,17 +84,21 @@ const events = {
   confirmedSnapshot: { ...whole, isConfirmed: true },
   confirmedFirstPart: { ...whole, isConfirmed: true, parts: 2 },
   confirmedLastPart: { ...whole, isConfirmed: true, part: 1, parts: 2 },
-  repair: { ...whole, scope: "buckets" },
+  repair: { ...whole, scope: "buckets", buckets: [3, 9] },
+  repairOutside: { ...whole, scope: "buckets", buckets: [3, 9], stray: "a repair touches resource 7" },
+  repairOfNothing: { ...whole, scope: "buckets" },
+  confirmedRepair: { ...whole, scope: "buckets", buckets: [3], isConfirmed: true },
+  snapshotBehind: { ...whole, to: revision(4) },
   massRemoval: { ...whole, removal },
-  massRemovalByRepair: { ...whole, scope: "buckets", removal },
+  massRemovalByRepair: { ...whole, scope: "buckets", buckets: [3], removal },
   confirmedMassRemoval: { ...whole, removal, isConfirmed: true },
   synced: { kind: "synced", revision: revision(5) },
   syncedAhead: { kind: "synced", revision: revision(9) },
   syncedBehind: { kind: "synced", revision: revision(4) },
   heartbeat: { kind: "heartbeat", sequence: 3n },
   digestQuery: { kind: "digest-query" },
-  goaway: { kind: "goaway", retryAfterMs: 0 },
-  goawayLater: { kind: "goaway", retryAfterMs: 7_000 },
+  goaway: { kind: "goaway", retryAfterMs: 0, message: "bye" },
+  goawayLater: { kind: "goaway", retryAfterMs: 7_000, message: "too many at once" },
   malformed: { kind: "malformed", reason: "Welcome: not an epoch" },
   changed: { kind: "changed" },
 } as const satisfies Record<string, SyncEvent>;
@@ -139,6 +146,10 @@ const idle: Record<EventName, Expected> = {
   confirmedFirstPart: same,
   confirmedLastPart: same,
   repair: same,
+  repairOutside: same,
+  repairOfNothing: same,
+  confirmedRepair: same,
+  snapshotBehind: same,
   massRemoval: same,
   massRemovalByRepair: same,
   confirmedMassRemoval: same,
@@ -177,6 +188,10 @@ const table: Record<StateName, Record<EventName, Expected>> = {
     confirmedFirstPart: broken,
     confirmedLastPart: broken,
     repair: broken,
+    repairOutside: broken,
+    repairOfNothing: broken,
+    confirmedRepair: broken,
+    snapshotBehind: broken,
     massRemoval: broken,
     massRemovalByRepair: broken,
     confirmedMassRemoval: broken,
@@ -210,6 +225,10 @@ const table: Record<StateName, Record<EventName, Expected>> = {
     confirmedFirstPart: broken,
     confirmedLastPart: broken,
     repair: broken,
+    repairOutside: broken,
+    repairOfNothing: broken,
+    confirmedRepair: broken,
+    snapshotBehind: broken,
     massRemoval: broken,
     massRemovalByRepair: broken,
     confirmedMassRemoval: broken,
@@ -243,6 +262,10 @@ const table: Record<StateName, Record<EventName, Expected>> = {
     confirmedFirstPart: { to: "following", does: ["stage"], isPartial: true },
     confirmedLastPart: broken,
     repair: commits,
+    repairOutside: broken,
+    repairOfNothing: broken,
+    confirmedRepair: commits,
+    snapshotBehind: broken,
     massRemoval: { to: "holding", does: ["discard", "ack"] },
     massRemovalByRepair: { to: "holding", does: ["discard", "ack"] },
     confirmedMassRemoval: commits,
@@ -276,6 +299,10 @@ const table: Record<StateName, Record<EventName, Expected>> = {
     confirmedFirstPart: broken,
     confirmedLastPart: broken,
     repair: broken,
+    repairOutside: broken,
+    repairOfNothing: broken,
+    confirmedRepair: broken,
+    snapshotBehind: broken,
     massRemoval: broken,
     massRemovalByRepair: broken,
     confirmedMassRemoval: broken,
@@ -309,6 +336,10 @@ const table: Record<StateName, Record<EventName, Expected>> = {
     confirmedFirstPart: { to: "holding", does: ["stage"], isPartial: true },
     confirmedLastPart: broken,
     repair: held,
+    repairOutside: held,
+    repairOfNothing: held,
+    confirmedRepair: commits,
+    snapshotBehind: held,
     massRemoval: held,
     massRemovalByRepair: held,
     confirmedMassRemoval: commits,
@@ -342,6 +373,10 @@ const table: Record<StateName, Record<EventName, Expected>> = {
     confirmedFirstPart: broken,
     confirmedLastPart: commits,
     repair: held,
+    repairOutside: held,
+    repairOfNothing: held,
+    confirmedRepair: broken,
+    snapshotBehind: held,
     massRemoval: held,
     massRemovalByRepair: held,
     confirmedMassRemoval: broken,
@@ -395,6 +430,24 @@ describe("time", () => {
   it("waits as long as Goaway says", () => {
     const { state } = step(states.following, events.goawayLater, now, jitter);
     assert.equal(state.kind === "backing-off" && state.retryAtMs, now + 7_000);
+  });
+
+  it("is not sent away for longer than 5 minutes, nor back sooner than its own backoff", () => {
+    const forEver = step(states.following, { ...events.goaway, retryAfterMs: 0xffff_ffff }, now, jitter).state;
+    assert.equal(forEver.kind === "backing-off" && forEver.retryAtMs, now + retryAfterMaxMs);
+    let state: SyncState = states.following;
+    for (let i = 0; i < 10; i++) {
+      state = { ...states.following, standing: state.standing };
+      state = step(state, { ...events.goaway, retryAfterMs: 1 }, now, 0.999).state;
+    }
+    assert.ok(state.kind === "backing-off" && state.retryAtMs > now + 4_900, JSON.stringify(state));
+  });
+
+  it("says why it was asked to leave", () => {
+    const [close] = step(states.following, events.goawayLater, now, jitter).effects.filter(
+      ({ kind }) => kind === "close",
+    );
+    assert.match(close?.kind === "close" ? close.message : "", /too many at once/);
   });
 
   it("starts again at the shortest wait once the control plane has proved itself", () => {

@@ -1,6 +1,7 @@
 /** Decides what follows from each event of the conversation with a control plane. Pure; SPEC.md numbers the rules. */
 import type { Cursor, Epoch } from "@weft/proto/cursor.ts";
 import { compareEpochs, isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import { digestBuckets } from "@weft/proto/digest.ts";
 import { backoffMs } from "./backoff.ts";
 import { covers, defaultSyncLimits, position, silentIntervals } from "./sync-state.ts";
 import type {
@@ -23,6 +24,8 @@ export const heartbeatDefaultMs = 10_000;
 /** Bounds of what a `Welcome` may ask for. */
 export const heartbeatMinMs = 20;
 export const heartbeatMaxMs = 600_000;
+/** Longest time that a control plane may send this agent away for. */
+export const retryAfterMaxMs = 5 * 60_000;
 /** After this long without any acceptable control plane an older epoch of a memory log is taken. */
 export const olderEpochAfterMs = 5 * 60_000;
 
@@ -88,7 +91,7 @@ function stepGreeting(
     case "ended":
       return backOff(state.standing, nowMs, jitter, []);
     case "goaway":
-      return goaway(state.standing, event.retryAfterMs, nowMs, jitter);
+      return goaway(state.standing, event, nowMs, jitter);
     case "tick":
       return nowMs < state.deadlineMs
         ? same(state)
@@ -134,7 +137,7 @@ function stepOpen(state: Open, event: SyncEvent, nowMs: number, jitter: number, 
     case "digest-query":
       return { state: heard, effects: [{ kind: "digests" }] };
     case "goaway":
-      return goaway(standing, event.retryAfterMs, nowMs, jitter);
+      return goaway(standing, event, nowMs, jitter);
     case "malformed":
       return end(standing, nowMs, jitter, "malformed", event.reason);
   }
@@ -202,10 +205,11 @@ function delta(state: Open, event: DeltaEvent, nowMs: number, jitter: number, li
   const wrong = deltaFault(state, event);
   if (wrong !== undefined) return protocolError(standing, nowMs, jitter, wrong);
   if (event.part + 1 < event.parts) {
-    const { from, to, parts, scope, isConfirmed } = event;
-    const partial: Partial = { from, to, nextPart: event.part + 1, parts, scope, isConfirmed };
+    const { from, to, parts, scope, buckets, isConfirmed } = event;
+    const partial: Partial = { from, to, nextPart: event.part + 1, parts, scope, buckets, isConfirmed };
     return { state: { ...state, partial }, effects: [{ kind: "stage" }] };
   }
+  if (event.stray !== undefined) return protocolError(standing, nowMs, jitter, event.stray);
   if (event.scope !== "since" && !event.isConfirmed && isMassRemoval(event, limits)) {
     return {
       state: { kind: "holding", standing, session, partial: undefined, removal: event.removal },
@@ -225,12 +229,15 @@ function deltaFault({ standing, session, partial }: Open, event: DeltaEvent): st
   if (event.to < 1) return `a delta to revision ${event.to}`;
   if ((event.from === undefined) !== (event.scope !== "since")) return "a delta must have either `from` or a scope";
   if (event.part >= event.parts) return `part ${event.part} of ${event.parts}`;
+  if (event.scope === "buckets" && !areBuckets(event.buckets)) {
+    return `a repair of the buckets ${JSON.stringify(event.buckets.slice(0, 8))}`;
+  }
   if (partial === undefined) {
     if (event.part !== 0) return `part ${event.part} of a delta whose first part did not come`;
     const at = position(standing, session);
+    if (event.to < at) return `a delta to ${event.to}, behind the cursor ${at}`;
     if (event.from !== undefined && (event.from !== at || at === 0))
       return `a delta from ${event.from} at cursor ${at}`;
-    if (event.from !== undefined && event.to < event.from) return `a delta from ${event.from} to ${event.to}`;
     return undefined;
   }
   const isSame =
@@ -238,9 +245,16 @@ function deltaFault({ standing, session, partial }: Open, event: DeltaEvent): st
     partial.to === event.to &&
     partial.parts === event.parts &&
     partial.scope === event.scope &&
+    partial.buckets.length === event.buckets.length &&
+    partial.buckets.every((bucket, i) => bucket === event.buckets[i]) &&
     partial.isConfirmed === event.isConfirmed;
   if (!isSame) return `part ${event.part} of another delta while part ${partial.nextPart} of ${partial.parts} was due`;
   return event.part === partial.nextPart ? undefined : `part ${event.part} while part ${partial.nextPart} was due`;
+}
+
+// Ascending, and at least one: a repair that names none would be one of everything to whoever reads it so.
+function areBuckets(buckets: readonly number[]): boolean {
+  return buckets.length > 0 && buckets.every((bucket, i) => bucket < digestBuckets && bucket > (buckets[i - 1] ?? -1));
 }
 
 function isMassRemoval({ removal }: DeltaEvent, limits: SyncLimits): boolean {
@@ -271,13 +285,18 @@ function reach(standing: Standing, cursor: Cursor, isSynced: boolean): Standing 
   return { ...standing, cursor, floor: isPassed ? undefined : floor };
 }
 
-function goaway(standing: Standing, retryAfterMs: number, nowMs: number, jitter: number): SyncStep {
-  const close: SyncEffect = { kind: "close", cause: "goaway", message: "the control plane asked to reconnect" };
-  if (retryAfterMs === 0) return backOff(standing, nowMs, jitter, [{ kind: "discard" }, close]);
-  return {
-    state: { kind: "backing-off", standing, retryAtMs: nowMs + retryAfterMs },
-    effects: [{ kind: "discard" }, close],
-  };
+// I15: never sooner than by the own backoff, so that one that sends everybody away is not hammered.
+function goaway(
+  standing: Standing,
+  event: Extract<SyncEvent, { readonly kind: "goaway" }>,
+  nowMs: number,
+  jitter: number,
+): SyncStep {
+  const message = `the control plane asked to leave: ${event.message || "no reason given"}`;
+  const left = backOff(standing, nowMs, jitter, [{ kind: "discard" }, { kind: "close", cause: "goaway", message }]);
+  if (left.state.kind !== "backing-off") return left;
+  const asked = nowMs + Math.min(event.retryAfterMs, retryAfterMaxMs);
+  return { ...left, state: { ...left.state, retryAtMs: Math.max(left.state.retryAtMs, asked) } };
 }
 
 function protocolError(standing: Standing, nowMs: number, jitter: number, message: string): SyncStep {

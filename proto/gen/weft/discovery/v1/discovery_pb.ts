@@ -641,7 +641,7 @@ export type Limits = Message<"weft.discovery.v1.Limits"> & {
   heartbeatMs: number;
 
   /**
-   * Largest message in either direction, bytes.
+   * Largest message that the agent may send, bytes.
    *
    * @generated from field: uint32 message_bytes_max = 2;
    */
