@@ -3,11 +3,14 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { credentials } from "@grpc/grpc-js";
-import { createLog } from "@weft/proto/program/log.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
+import { createLog, silentLog } from "@weft/proto/program/log.ts";
 import { Metrics } from "@weft/proto/program/metrics.ts";
 import { MemoryDataplane } from "@weft/nodeagent/dataplane/memory/memory-dataplane.ts";
 import { Agent } from "@weft/nodeagent/runtime/agent.ts";
 import { dialer } from "@weft/nodeagent/runtime/discovery-stream.ts";
+import type { ReceivedPart } from "@weft/nodeagent/sync/received-resource.ts";
+import { StateFile } from "@weft/nodeagent/sync/state-file.ts";
 import { Store } from "@weft/nodeagent/sync/store.ts";
 import { defaultSyncLimits } from "@weft/nodeagent/sync/sync-state.ts";
 import { waitUntil } from "../kube/wait-until.ts";
@@ -68,13 +71,18 @@ export class ResumedNode implements AsyncDisposable {
     return [...new Set(frontends.flatMap(({ targets }) => targets.map((to) => `${to.address}:${to.port}`)))].toSorted();
   }
 
-  /** Resolves once it runs this revision of this epoch, and holds what has this digest. */
-  async untilRuns(epochMs: number, revision: number, digest: () => bigint): Promise<void> {
-    await this.until(() => {
-      const active = this.#agent?.active;
-      const is = active?.epoch.createdMs === epochMs && active.revision === revision;
-      return is && this.#store.digest === digest();
-    }, `revision ${revision}`);
+  /** Appends to the state on disk what the agent never received, at the cursor that it says. The agent is stopped. */
+  spoilFile(part: ReceivedPart): void {
+    const { file, saved } = StateFile.open({ folder: this.#folder, log: silentLog });
+    const { cursor } = saved ?? {};
+    if (saved === undefined || cursor === undefined) throw new Error("no state on disk");
+    file.append({ removed: part.removed, puts: part.puts, commit: { cursor, view: saved.view } });
+    file[Symbol.dispose]();
+  }
+
+  /** What is live because of it. */
+  get active(): Cursor | undefined {
+    return this.#agent?.active;
   }
 
   async until(is: () => boolean, what: string): Promise<void> {
