@@ -9,6 +9,7 @@ import { fanoutLimits } from "./fanout/fanout-limits.ts";
 import { catalogLimits, tombstoneBytes } from "./catalog/catalog-limits.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
+import { workersMax } from "./workers/workers-max.ts";
 import { traceFlags } from "./trace/trace-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
@@ -63,6 +64,13 @@ export const controlPlaneCommand = defineCommand({
       min: tombstoneBytes,
       max: 1_099_511_627_776,
       help: "Memory for removals that are remembered for it, about 200 bytes each.",
+    }),
+    workers: integer({
+      value: "N",
+      default: 1,
+      min: 1,
+      max: workersMax,
+      help: "Threads that serve agents. 1: the main thread does; more are worth a core each above 5,000 agents.",
     }),
     drain: duration({
       default: fanoutLimits.drainMs,

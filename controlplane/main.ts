@@ -1,7 +1,6 @@
 /** `weft-controlplane`: flags in, sources, streams, fleet and HTTP out. */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
-import { listenGrpc } from "@weft/proto/grpc/listener.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { ExitCode } from "@weft/proto/program/exit.ts";
 import { exitCodes } from "@weft/proto/program/exit.ts";
@@ -16,21 +15,18 @@ import { serverSecurity } from "@weft/proto/program/tls-flags.ts";
 import { version } from "@weft/proto/program/version.ts";
 import { openTracing } from "@weft/proto/telemetry/open-tracing.ts";
 import { tracesUrl } from "@weft/proto/telemetry/tracing-flags.ts";
+import { openAgentPort } from "./agent-port.ts";
 import { controlPlaneCommand as command } from "./command.ts";
-import { callIdentifier } from "./fanout/call-identity.ts";
-import { addDiscoveryService } from "./fanout/discovery-service.ts";
-import { createGrpcServer } from "./fanout/grpc-server.ts";
-import { streamLimits } from "./fanout/stream-limits.ts";
 import { logFleet } from "./fleet/fleet-log.ts";
 import { runFleet } from "./fleet/fleet-loop.ts";
 import { addFleetMetrics } from "./fleet/fleet-metrics.ts";
-import { addFleetService } from "./fleet/fleet-service.ts";
 import { Fleet } from "./fleet/fleet.ts";
 import { controlPlaneRoutes } from "./http/routes.ts";
 import { MemoryLog } from "./log/memory-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { openSource } from "./open-source.ts";
-import { Pipeline, pipelineLimits } from "./pipeline.ts";
+import { pipelineLimits } from "./pipeline.ts";
+import type { PipelineOptions } from "./pipeline.ts";
 import { chooseSource } from "./source-flags.ts";
 import { RevisionSpans } from "./trace/revision-spans.ts";
 import { runTraces } from "./trace/run-traces.ts";
@@ -57,7 +53,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   const fleet = new Fleet(startedMs);
   addFleetMetrics(metrics, fleet);
   logFleet(fleet, log);
-  const pipeline = await Pipeline.open({
+  const pipelineOptions: PipelineOptions = {
     source,
     history: new MemoryLog(startedMs, randomBytes(4).readUInt32BE()),
     fleet,
@@ -76,19 +72,18 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
       thresholdPercent: values.massRemovalThreshold,
       holdMs: values.massRemovalHold,
     },
-  });
+  };
 
+  const { workers, logLevel, listen } = values;
+  const portOptions = { pipeline: pipelineOptions, fleet, listen, security, log, signal };
+  const open =
+    workers === 1
+      ? openAgentPort(portOptions)
+      : (await import("./workers/open-workers.ts")).openWorkers({ ...portOptions, workers, logLevel });
+  await using grpc = await open;
+  const { pipeline } = grpc;
   const spans = tracing && new RevisionSpans(tracing, name, fleet.epoch);
 
-  const server = createGrpcServer(streamLimits);
-  const identify = callIdentifier(security);
-  addDiscoveryService(server, { fanout: pipeline.fanout, limits: streamLimits, identify });
-  addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
-  await using grpc = await listenGrpc(server, values.listen, security, {
-    log,
-    signal,
-    refused: (reason) => pipeline.connectionRefused(reason),
-  });
   const missing = (): readonly string[] => {
     if (signal.aborted) return ["it shuts down"];
     return pipeline.isReady ? [] : [`the source ${name} is not synced`, ...unsynced()];
@@ -96,7 +91,13 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   await using http = await listenHttp(values.http, controlPlaneRoutes({ fleet, metrics, missing }), log);
 
   process.stdout.write(`ready grpc=${grpc.address} http=${http.address}\n`);
-  log.info("control plane runs", { version, source: name, grpc: grpc.address, http: http.address });
+  log.info("control plane runs", {
+    version,
+    source: name,
+    grpc: grpc.address,
+    http: http.address,
+    ...(workers > 1 && { workers }),
+  });
   const parts = [(stop: AbortSignal) => pipeline.run(stop), (stop: AbortSignal) => runFleet(fleet, stop)];
   // First: it misses no commit.
   if (spans !== undefined) parts.unshift((stop) => runTraces(fleet, spans, stop));

@@ -2,7 +2,7 @@
 import { latencyBuckets } from "@weft/proto/program/metrics.ts";
 import type { Counter, Gauge, Histogram, Metrics } from "@weft/proto/program/metrics.ts";
 import type { Catalog } from "./catalog/catalog.ts";
-import type { Fanout } from "./fanout/fanout.ts";
+import type { Streams } from "./fanout/streams.ts";
 
 export interface PipelineMetrics {
   readonly commits: Counter;
@@ -10,7 +10,7 @@ export interface PipelineMetrics {
   readonly collisions: Gauge;
 }
 
-export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fanout): PipelineMetrics {
+export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Streams): PipelineMetrics {
   const gauge = (name: string, help: string, read: () => number): void =>
     metrics.observed("gauge", { name, help }, read);
   gauge("weft_catalog_revision", "The head: the newest revision.", () => catalog.head);

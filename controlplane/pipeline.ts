@@ -20,7 +20,8 @@ import type { FanoutMetrics } from "./fanout/fanout-metrics.ts";
 import { fanoutLimits } from "./fanout/fanout-limits.ts";
 import type { FanoutLimits } from "./fanout/fanout-limits.ts";
 import { Fanout } from "./fanout/fanout.ts";
-import type { Flush } from "./fanout/flush.ts";
+import type { FanoutOptions } from "./fanout/fanout-options.ts";
+import type { CommitFlush, Streams } from "./fanout/streams.ts";
 import { streamLimits } from "./fanout/stream-limits.ts";
 import type { StreamLimits } from "./fanout/stream-limits.ts";
 import { Transfer } from "./fanout/transfer.ts";
@@ -88,9 +89,9 @@ export interface ConfirmedRemoval {
   readonly nodes: readonly string[];
 }
 
-export class Pipeline implements SourceSink {
+export class Pipeline<S extends Streams = Fanout> implements SourceSink {
   readonly catalog: Catalog;
-  readonly fanout: Fanout;
+  readonly fanout: S;
   readonly #options: PipelineOptions;
   readonly #limits: PipelineLimits;
   readonly #compiler: Compiler;
@@ -105,7 +106,7 @@ export class Pipeline implements SourceSink {
   #wake: (() => void) | undefined;
   #collisionsSaid: ReadonlySet<string> = new Set();
 
-  private constructor(options: PipelineOptions, catalog: Catalog) {
+  private constructor(options: PipelineOptions, catalog: Catalog, openStreams: (options: FanoutOptions) => S) {
     this.#options = options;
     this.#limits = options.limits ?? pipelineLimits;
     this.#now = options.now ?? unixMs;
@@ -123,7 +124,7 @@ export class Pipeline implements SourceSink {
       passed: () => this.#changed(this.#now()),
     });
     this.#fanoutMetrics = fanoutMetrics(options.metrics);
-    this.fanout = new Fanout({
+    this.fanout = openStreams({
       catalog,
       historyKind: options.history.kind,
       fleet: options.fleet,
@@ -145,11 +146,19 @@ export class Pipeline implements SourceSink {
   }
 
   /** Takes up the history where the log has it. */
-  static async open(options: PipelineOptions): Promise<Pipeline> {
+  static open(options: PipelineOptions): Promise<Pipeline> {
+    return Pipeline.openWith(options, (of) => new Fanout(of));
+  }
+
+  /** As `open`; the streams of agents are those that `openStreams` makes. */
+  static async openWith<S extends Streams>(
+    options: PipelineOptions,
+    openStreams: (options: FanoutOptions) => S,
+  ): Promise<Pipeline<S>> {
     const { epoch } = await options.history.replay();
     const catalog = new Catalog(epoch, (options.limits ?? pipelineLimits).catalog);
     options.fleet.epochStarted(epoch);
-    return new Pipeline(options, catalog);
+    return new Pipeline(options, catalog, openStreams);
   }
 
   /** The source is synced and its first commit is made: agents are answered with state. */
@@ -238,7 +247,7 @@ export class Pipeline implements SourceSink {
   }
 
   // Undefined: nothing that agents hold is different.
-  async #commitPending(): Promise<Flush | undefined> {
+  async #commitPending(): Promise<CommitFlush | undefined> {
     const { fleet, history, source, log, traces } = this.#options;
     const startedMs = this.#now();
     const noticedMs = this.#pendingSinceMs ?? startedMs;
@@ -273,7 +282,7 @@ export class Pipeline implements SourceSink {
     if (isFirst) fleet.synced();
     this.fanout.viewsChanged(compiled.nodeViewsChanged);
     if (commit === undefined) return undefined;
-    const flush = this.fanout.broadcast();
+    const flush = this.fanout.broadcast(commit);
     const told = flush.done.then(() => fleet.flushed(commit.revision, inUs(this.#now())));
     // It never rejects; a stream that stalls may keep it for as long as it lives.
     void told;
@@ -302,7 +311,7 @@ function unixMs(): number {
   return performance.timeOrigin + performance.now();
 }
 
-async function settled(flush: Flush, capMs: number, signal: AbortSignal): Promise<void> {
+async function settled(flush: CommitFlush, capMs: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, capMs);
   const stop = (): void => resolve();

@@ -11,6 +11,7 @@ import { creditLimits } from "./fanout/receive-credit.ts";
 import type { CreditLimits } from "./fanout/receive-credit.ts";
 import { ScriptedAgent } from "./fanout/scripted-agent.ts";
 import type { ScriptedAgentOptions } from "./fanout/scripted-agent.ts";
+import type { Streams } from "./fanout/streams.ts";
 import { MemoryLog } from "./log/memory-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import type { MassRemovalLimits } from "./mass-removal/mass-removal.ts";
@@ -18,6 +19,7 @@ import { Pipeline, pipelineLimits } from "./pipeline.ts";
 import type { PipelineLimits } from "./pipeline.ts";
 import { RecordingFleet } from "./recording-fleet.ts";
 import { ScriptedSource } from "./scripted-source.ts";
+import { WorkerStreams } from "./workers/worker-streams.ts";
 
 export interface RunningOptions {
   readonly security?: ServerSecurity;
@@ -26,6 +28,8 @@ export interface RunningOptions {
   readonly epochMs?: number;
   readonly massRemoval?: Partial<MassRemovalLimits>;
   readonly credit?: Partial<CreditLimits>;
+  /** Default: 1, the fan-out in this thread. */
+  readonly workers?: number;
 }
 
 // Nothing is due during a test unless the test says so.
@@ -35,16 +39,16 @@ export class RunningPipeline implements AsyncDisposable {
   readonly source: ScriptedSource;
   readonly fleet: RecordingFleet;
   readonly metrics: Metrics;
-  readonly pipeline: Pipeline;
+  readonly pipeline: Pipeline<Streams>;
   readonly logged: string[];
-  readonly #listener: GrpcListener;
+  readonly #listener: Pick<GrpcListener, "address"> & Partial<GrpcListener>;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
   readonly #agents: ScriptedAgent[] = [];
 
   private constructor(
     parts: Pick<RunningPipeline, "source" | "fleet" | "metrics" | "pipeline" | "logged">,
-    listener: GrpcListener,
+    listener: Pick<GrpcListener, "address"> & Partial<GrpcListener>,
   ) {
     this.source = parts.source;
     this.fleet = parts.fleet;
@@ -68,22 +72,26 @@ export class RunningPipeline implements AsyncDisposable {
     const [source, fleet, metrics] = [new ScriptedSource(), new RecordingFleet(), new Metrics()];
     const history = new MemoryLog(options.epochMs ?? Date.now(), 7);
     const massRemoval = { ...massRemovalLimits, ...options.massRemoval };
-    const pipeline = await Pipeline.open({
-      source,
-      history,
-      fleet,
-      log,
-      metrics,
-      version: "1.2.3",
-      limits,
-      massRemoval,
-    });
+    const pipelineOptions = { source, history, fleet, log, metrics, version: "1.2.3", limits, massRemoval };
+    const credit = options.credit && { ...creditLimits, ...options.credit };
+    if (options.workers !== undefined && options.workers > 1) {
+      const { workers } = options;
+      const pipeline = await Pipeline.openWith(
+        pipelineOptions,
+        (of) => new WorkerStreams(of, { workers, logLevel: "info", credit }),
+      );
+      const address = await pipeline.fanout.listen({ host: "127.0.0.1", port: 0 }, security);
+      const running = new RunningPipeline({ source, fleet, metrics, pipeline, logged }, { address });
+      await source.started();
+      return running;
+    }
+    const pipeline = await Pipeline.open(pipelineOptions);
     const server = createGrpcServer(limits.stream);
     addDiscoveryService(server, {
       fanout: pipeline.fanout,
       limits: limits.stream,
       identify: callIdentifier(security),
-      ...(options.credit && { creditLimits: { ...creditLimits, ...options.credit } }),
+      ...(credit && { creditLimits: credit }),
     });
     const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, {
       log,
@@ -132,7 +140,7 @@ export class RunningPipeline implements AsyncDisposable {
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    await this.#listener.close(50);
+    await this.#listener.close?.(50);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

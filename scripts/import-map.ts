@@ -58,6 +58,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/telemetry/trace-id.ts": ["node:crypto, 1.3 us an id"],
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
+  "controlplane/agent-port.ts": ["listening sockets"],
   "controlplane/heap-compaction.ts": ["timers", "the heap"],
   "controlplane/in-turns.ts": ["clock", "the event loop"],
   "controlplane/manifests-folder.ts": ["files"],
@@ -88,6 +89,14 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/fleet/fleet-service.ts": ["@grpc/grpc-js", "clock"],
   "controlplane/fleet/status-feed.ts": ["clock", "timers"],
   "controlplane/trace/run-traces.ts": ["clock", "timers"],
+  "controlplane/workers/check-free-port.ts": ["listening sockets"],
+  "controlplane/workers/forwarded-calls.ts": ["@grpc/grpc-js"],
+  "controlplane/workers/forwarding-service.ts": ["@grpc/grpc-js"],
+  "controlplane/workers/open-workers.ts": ["worker threads"],
+  "controlplane/workers/outbox.ts": ["the event loop: what was told in one turn"],
+  "controlplane/workers/worker-main.ts": ["a worker thread"],
+  "controlplane/workers/worker-slot.ts": ["worker threads", "timers"],
+  "controlplane/workers/worker-streams.ts": ["worker threads", "timers"],
   "controlplane/http/routes.ts": ["the wait route"],
   "controlplane/http/wait-route.ts": ["clock"],
 

@@ -205,6 +205,13 @@ export class Catalog {
     this.#compact();
   }
 
+  /** Makes `commit` the head of an empty catalog, whatever its revision: all there is, without what led to it. */
+  start(commit: Commit): void {
+    this.#head = (commit.revision - 1) as Revision;
+    this.apply(commit);
+    this.#floor = this.#head;
+  }
+
   /** What an agent at `cursor` lacks. At the head both lists are empty. */
   since(cursor: Cursor): Since {
     if (!isSameEpoch(cursor.epoch, this.#epoch)) return { kind: "other-epoch" };

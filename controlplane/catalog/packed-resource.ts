@@ -88,7 +88,8 @@ export class NamedResource extends PackedResource {
   }
 }
 
-function valueOf({ kind }: Resource): ResourceValue {
+/** @throws RangeError if it has no kind. */
+export function valueOf({ kind }: Resource): ResourceValue {
   switch (kind.case) {
     case "service":
       return { kind: "service", service: kind.value };

@@ -9,7 +9,7 @@ import type { Refusal } from "./refusal.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 
 export interface AdmissionRequest {
-  readonly introduction: Introduction;
+  readonly introduction: Pick<Introduction, "node" | "instance" | "cursor">;
   readonly identity: Identity;
   /** "ip:port" of the newcomer. */
   readonly peer: string;

@@ -32,6 +32,8 @@ export interface FanoutOptions {
   readonly massRemoval: MassRemovalLimits;
   /** As of now; when it becomes true by anything but time, `removalConfirmed` is called. */
   readonly isRemovalConfirmed: () => boolean;
+  /** The highest revision that others than this fan-out sent to an agent that enters, of this epoch. Default: none. */
+  readonly sentElsewhere?: ((node: string) => Revision) | undefined;
   /** Of a revision that is sampled; default: none is. */
   readonly traceOf?: ((revision: Revision) => TraceContext | undefined) | undefined;
 }

@@ -27,6 +27,7 @@ import type { StreamInput, StreamPort } from "./stream-port.ts";
 import { greetingStream } from "./stream-state.ts";
 import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { step } from "./stream-step.ts";
+import type { Streams, StreamSizes } from "./streams.ts";
 import { urgencyOf } from "./urgency.ts";
 import { Transfers } from "./transfers.ts";
 
@@ -42,7 +43,7 @@ interface Stream {
   hasLeft: boolean;
 }
 
-export class Fanout {
+export class Fanout implements Streams {
   readonly #options: FanoutOptions;
   readonly #catalog: Catalog;
   readonly #transfers: Transfers;
@@ -87,11 +88,7 @@ export class Fanout {
   }
 
   /** Streams, for metrics. */
-  get sizes(): {
-    readonly streams: number;
-    readonly agents: number;
-    readonly snapshots: SnapshotQueue<Stream>["sizes"];
-  } {
+  get sizes(): StreamSizes {
     return { streams: this.#streams.size, agents: this.#byNode.size, snapshots: this.#turns.sizes };
   }
 
@@ -115,7 +112,7 @@ export class Fanout {
     return {
       receive: (request) => this.#receive(stream, request),
       refuse: (refusal) => this.#dispatch(stream, { kind: "refused", refusal }),
-      leave: (reason, message) => this.#ask(stream, reason, message),
+      leave: (reason, message, retryAfterMs) => this.#ask(stream, reason, message, retryAfterMs),
       closed: (reason) => this.#closed(stream, reason),
     };
   }
@@ -180,6 +177,14 @@ export class Fanout {
     for (const stream of this.#lingering.due(nowMs)) stream.port.drop();
   }
 
+  /** The stream of this node, if there is one, ends: a newer one came from `peer`. */
+  replaced(node: string, peer: string): void {
+    const present = this.#byNode.get(node);
+    if (present === undefined) return;
+    const message = `a newer stream of node ${node} came from ${peer}`;
+    this.#dispatch(present, { kind: "leave", reason: "replaced", message, retryAfterMs: 0 });
+  }
+
   /** An agent says too much: it is not read for a while. */
   throttled(): void {
     this.#options.metrics.throttledStreams.inc();
@@ -191,8 +196,8 @@ export class Fanout {
   }
 
   // With some time until it may come back.
-  #ask(stream: Stream, reason: GoawayWord, message: string): void {
-    const retryAfterMs = Math.ceil((1 + this.#options.random()) * this.#options.fanoutLimits.retryAfterMs);
+  #ask(stream: Stream, reason: GoawayWord, message: string, afterMs?: number): void {
+    const retryAfterMs = afterMs ?? Math.ceil((1 + this.#options.random()) * this.#options.fanoutLimits.retryAfterMs);
     this.#dispatch(stream, { kind: "leave", reason, message, retryAfterMs });
   }
 
@@ -269,10 +274,7 @@ export class Fanout {
       this.#dispatch(stream, { ...pace, kind: "leave", reason: "overloaded" });
       return;
     }
-    if (present !== undefined) {
-      const message = `a newer stream of node ${node} came from ${stream.port.peer}`;
-      this.#dispatch(present, { kind: "leave", reason: "replaced", message, retryAfterMs: 0 });
-    }
+    this.replaced(node, stream.port.peer);
     if (admission.renameTo !== undefined) this.#rename(admission.renameTo, node);
     stream.agent = { node, instance };
     this.#byNode.set(node, stream);
@@ -280,7 +282,9 @@ export class Fanout {
     const epoch = this.#catalog.epoch;
     const applied = cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero;
     fleet.connected(connectionOf(introduction, stream.port.peer, applied), this.#nowUs());
-    this.#dispatch(stream, { kind: "hello", introduction, sentBefore: this.#sentBefore.recall(node, instance, epoch) });
+    const elsewhere = this.#options.sentElsewhere?.(node) ?? revisionZero;
+    const here = this.#sentBefore.recall(node, instance, epoch);
+    this.#dispatch(stream, { kind: "hello", introduction, sentBefore: here > elsewhere ? here : elsewhere });
   }
 
   #rename(epoch: Epoch, node: string): void {
@@ -293,6 +297,11 @@ export class Fanout {
     });
     renamed(epoch);
     fleet.epochStarted(epoch);
+    this.epochRenamed();
+  }
+
+  /** The catalog's history goes on under another name. */
+  epochRenamed(): void {
     // Agents that answer the new name may hold more than a cut made before.
     this.#transfers.forgetCuts();
     this.#dispatchToAll({ kind: "renamed" });

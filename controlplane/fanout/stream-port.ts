@@ -24,8 +24,8 @@ export interface StreamInput {
   receive(request: SyncRequest): void;
   /** A message that breaks the protocol before it can be read. */
   refuse(refusal: Refusal): void;
-  /** Asks the agent to leave, in words that it can read. */
-  leave(reason: GoawayWord, message: string): void;
+  /** Asks the agent to leave, in words that it can read. `retryAfterMs`: until it may come back; default: some time. */
+  leave(reason: GoawayWord, message: string, retryAfterMs?: number): void;
   /** The stream is gone. `reason`: "closed" if the agent ended it. */
   closed(reason: string): void;
 }

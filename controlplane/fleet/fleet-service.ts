@@ -86,7 +86,7 @@ export interface FleetServiceOptions {
 
 type Streaming<Request, Response> = ServerWritableStream<Request, Response | Uint8Array>;
 
-export function addFleetService(server: Server, options: FleetServiceOptions): void {
+export function addFleetService(server: Pick<Server, "addService">, options: FleetServiceOptions): void {
   const shell = new FleetShell(options);
   server.addService(serviceDefinition(FleetService), {
     getStatus: (call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>, answer: sendUnaryData<GetStatusResponse>) =>

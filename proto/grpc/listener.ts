@@ -33,6 +33,8 @@ export interface GrpcListenerOptions {
   readonly signal: AbortSignal;
   /** For a metric; called for every refused connection, whereas the log is limited. */
   readonly refused?: (reason: RefusedReason) => void;
+  /** Others of this user may listen at the same address; the kernel gives each connection to one of them. */
+  readonly isShared?: boolean;
   /** How often certificate files are read again. Default: 5 s. */
   readonly pollMs?: number;
 }
@@ -83,7 +85,7 @@ export async function listenGrpc(
   });
   await new Promise<void>((resolve, reject) => {
     listener.once("error", (error) => reject(fromErrno(error, `listen on ${printHostPort(at)} for gRPC`)));
-    listener.listen({ host: at.host, port: at.port, backlog }, resolve);
+    listener.listen({ host: at.host, port: at.port, backlog, reusePort: options.isShared ?? false }, resolve);
   });
   const close = (graceMs = 1_000): Promise<void> =>
     new Promise((resolve) => {

@@ -1,0 +1,76 @@
+/** What a worker's fan-out tells the fleet, which is in the main thread. What commits and sources tell it comes from there. */
+import { toBinary } from "@bufbuild/protobuf";
+import type { Revision } from "@weft/proto/cursor.ts";
+import { AckSchema, VersionsSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { FleetObserver, NodeConnection } from "../fleet/fleet-observer.ts";
+import type { Outbox } from "./outbox.ts";
+
+export class OutboxFleet implements FleetObserver {
+  readonly #outbox: Outbox;
+  readonly #served = new Set<string>();
+  #connections = 0;
+
+  constructor(outbox: Outbox) {
+    this.#outbox = outbox;
+  }
+
+  /** How many were told so far. */
+  get connections(): number {
+    return this.#connections;
+  }
+
+  /** Nodes that are connected. */
+  get served(): ReadonlySet<string> {
+    return this.#served;
+  }
+
+  connected(connection: NodeConnection, nowUs: number): void {
+    this.#connections++;
+    this.#served.add(connection.node);
+    const { versions: message, ...rest } = connection;
+    const versions = message === undefined ? undefined : toBinary(VersionsSchema, message);
+    this.#outbox.put({ kind: "connected", connection: rest, versions, nowUs });
+  }
+
+  sent(node: string, revision: Revision): void {
+    this.#outbox.put({ kind: "sent", node, revision });
+  }
+
+  acked(node: string, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
+    this.#outbox.put({ kind: "acked", node, ack: toBinary(AckSchema, ack), roundTripUs, nowUs });
+  }
+
+  held(node: string, reason: string | undefined): void {
+    this.#outbox.put({ kind: "held", node, reason });
+  }
+
+  disconnected(node: string, instance: bigint, reason: string, nowUs: number): void {
+    this.#served.delete(node);
+    this.#outbox.put({ kind: "disconnected", node, instance, reason, nowUs });
+  }
+
+  epochStarted(): void {
+    throw new Error("a worker renames no epoch: the main thread decides that");
+  }
+
+  nodesKnown(): void {
+    throw new Error("a worker has no source");
+  }
+
+  synced(): void {
+    throw new Error("a worker has no source");
+  }
+
+  removalHeld(): void {
+    throw new Error("a worker has no source");
+  }
+
+  committed(): void {
+    throw new Error("a worker commits nothing");
+  }
+
+  flushed(): void {
+    throw new Error("a worker commits nothing");
+  }
+}
