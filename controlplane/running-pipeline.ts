@@ -28,7 +28,7 @@ export interface RunningOptions {
   readonly epochMs?: number;
   readonly massRemoval?: Partial<MassRemovalLimits>;
   readonly credit?: Partial<CreditLimits>;
-  /** Default: 1, the fan-out in this thread. */
+  /** Default: `WEFT_TEST_WORKERS`, else 1: the fan-out in this thread. */
   readonly workers?: number;
 }
 
@@ -74,8 +74,8 @@ export class RunningPipeline implements AsyncDisposable {
     const massRemoval = { ...massRemovalLimits, ...options.massRemoval };
     const pipelineOptions = { source, history, fleet, log, metrics, version: "1.2.3", limits, massRemoval };
     const credit = options.credit && { ...creditLimits, ...options.credit };
-    if (options.workers !== undefined && options.workers > 1) {
-      const { workers } = options;
+    const workers = options.workers ?? Number(process.env["WEFT_TEST_WORKERS"] ?? 1);
+    if (workers > 1) {
       const pipeline = await Pipeline.openWith(
         pipelineOptions,
         (of) => new WorkerStreams(of, { workers, logLevel: "info", credit }),

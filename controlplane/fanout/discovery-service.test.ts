@@ -118,8 +118,8 @@ describe("state", () => {
     const agents = Array.from({ length: 20 }, (_, i) => running.agent(`n${i}`).hello());
     await Promise.all(agents.map((agent) => agent.untilRevision(1)));
     for (const agent of agents) assertAtHead(agent, running);
-    assert.equal(running.metric("weft_fanout_snapshots_total"), 20);
-    assert.equal(running.metric("weft_fanout_snapshots_in_flight"), 0);
+    await running.until(() => running.metric("weft_fanout_snapshots_total") === 20, "the count");
+    await running.until(() => running.metric("weft_fanout_snapshots_in_flight") === 0, "the count");
   });
 });
 
@@ -217,7 +217,7 @@ describe("epochs", () => {
     running.source.give(endpoints("a/b", ["10.1.0.9"]));
     await Promise.all([here, back, later].map((agent) => agent.untilRevision(2)));
     for (const agent of [here, back, later]) assertAtHead(agent, running);
-    assert.equal(running.metric("weft_fanout_epoch_renames_total"), 1);
+    await running.until(() => running.metric("weft_fanout_epoch_renames_total") === 1, "the count");
     assert.equal(running.fleet.epochs.length, 2);
   });
 
@@ -365,11 +365,11 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
       running.source.give(endpoints("a/b", ["10.1.0.9"]));
       await good.untilRevision(2);
       assertAtHead(good, running);
-      assert.equal(running.metric(`weft_fanout_streams_ended_total{reason="${reason}"}`), 1);
-      assert.ok(
-        running.logged.some((line) => line.includes(`reason=${reason}`)),
-        running.logged.join(""),
+      await running.until(
+        () => running.metric(`weft_fanout_streams_ended_total{reason="${reason}"}`) === 1,
+        "the count",
       );
+      await running.until(() => running.logged.some((line) => line.includes(`reason=${reason}`)), "the log line");
     });
   }
 
@@ -382,7 +382,10 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
     const { code, details } = await liar.ended;
     assert.equal(code, status.INVALID_ARGUMENT);
     assert.match(details, /2 sums of 1024 buckets; update the agent/);
-    assert.equal(running.metric('weft_fanout_streams_ended_total{reason="bad-digests"}'), 1);
+    await running.until(
+      () => running.metric('weft_fanout_streams_ended_total{reason="bad-digests"}') === 1,
+      "the count",
+    );
     await running.agent("good").hello().untilRevision(1);
   });
 
@@ -393,8 +396,11 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
     agent.hello({ cursor: cursorMessage(cursorOf(1, 1, 1)), digest: 5n });
     await agent.untilRevision(1);
     assertAtHead(agent, running);
-    assert.equal(running.metric('weft_fanout_snapshots_instead_total{reason="unanswered"}'), 1);
-    assert.equal(running.metric("weft_fanout_snapshots_in_flight"), 0);
+    await running.until(
+      () => running.metric('weft_fanout_snapshots_instead_total{reason="unanswered"}') === 1,
+      "the count",
+    );
+    await running.until(() => running.metric("weft_fanout_snapshots_in_flight") === 0, "the count");
   });
 
   test("the message about protocols names both versions and the remedy", async () => {
@@ -435,7 +441,10 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
     }
     running.source.give(endpoints("a/b", ["10.1.0.9"]));
     await good.untilRevision(2);
-    assert.equal(running.metric('weft_fanout_connections_refused_total{reason="not-http2"}'), 2);
+    await running.until(
+      () => running.metric('weft_fanout_connections_refused_total{reason="not-http2"}') === 2,
+      "the count",
+    );
     assert.ok(running.logged.some((line) => line.includes("not-http2")));
   });
 });
@@ -554,6 +563,6 @@ describe("many agents", () => {
       assert.equal(agent.arrivals.at(-1)?.response.goaway?.reason, GoawayReason.DRAINING);
       await agent.close();
     }
-    assert.equal(running.metric("weft_fanout_streams"), 0);
+    await running.until(() => running.metric("weft_fanout_streams") === 0, "the count");
   });
 });
