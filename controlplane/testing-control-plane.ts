@@ -58,7 +58,9 @@ export class ControlPlane implements AsyncDisposable {
 
   /** `folder` is removed at the end. */
   static async startWith(flags: readonly string[], folder: string): Promise<ControlPlane> {
-    const args = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", ...flags];
+    const workers = process.env["WEFT_TEST_WORKERS"];
+    const threads = workers === undefined ? [] : ["--workers", workers];
+    const args = ["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", ...threads, ...flags];
     const child = spawn(bin, args, { stdio: ["ignore", "pipe", "pipe"] });
     const output = { stdout: "", stderr: "" };
     const ready = Promise.withResolvers<RegExpExecArray>();

@@ -9,7 +9,11 @@ import { moveResources, readSharedCommit, sharedCommit, sharedPlaces } from "./s
 
 const at = epoch(1, 2);
 
-function pair(): { readonly main: Catalog; readonly worker: Catalog; commit(changes: CompiledChanges): void } {
+function pair(): {
+  readonly main: Catalog;
+  readonly worker: Catalog;
+  readonly commit: (changes: CompiledChanges) => void;
+} {
   const [main, worker] = [new Catalog(at, catalogLimits), new Catalog(at, catalogLimits)];
   return {
     main,
@@ -19,6 +23,7 @@ function pair(): { readonly main: Catalog; readonly worker: Catalog; commit(chan
       assert.ok(commit);
       main.apply(commit);
       worker.apply(readSharedCommit(structuredClone(sharedCommit(commit)), (id) => worker.get(id)));
+      assertSame(main, worker);
     },
   };
 }

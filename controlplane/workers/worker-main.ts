@@ -111,15 +111,16 @@ function commit({ commit: shared, isHead, trace: of }: Extract<ToWorker, { kind:
   else catalog.apply(made);
   const flush = fanout.broadcast();
   const { revision } = made;
-  const tell = (isDone: boolean): void => outbox.put({ kind: "flush", revision, elapsedMs: flush.elapsedMs, isDone });
+  const tellFlush = (isDone: boolean): void =>
+    outbox.put({ kind: "flush", revision, elapsedMs: flush.elapsedMs, isDone });
   // Ends with the flush, or with the next commit: nobody waits for this one then.
   const timer = setInterval(() => {
-    tell(false);
+    tellFlush(false);
     if (catalog.head !== revision) clearInterval(timer);
   }, flushTellMs);
   void flush.done.then(() => {
     clearInterval(timer);
-    tell(true);
+    tellFlush(true);
   });
 }
 

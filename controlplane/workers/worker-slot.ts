@@ -37,6 +37,8 @@ export class WorkerSlot {
   #thread: Worker | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopping = false;
+  // Whoever waits for the first start is told; later ones are tried again.
+  #hasListened = false;
   #gone = Promise.withResolvers<void>();
   #startedMs = 0;
   #heardMs = 0;
@@ -115,6 +117,7 @@ export class WorkerSlot {
       for (const event of batch.events) {
         if (event.kind === "listening") {
           bound = { host: at.host, port: Number(event.address.slice(event.address.lastIndexOf(":") + 1)) };
+          this.#hasListened = true;
           this.#listening.resolve(event.address);
         } else if (event.kind === "not-listening") {
           const { code, message, remedy } = event;
@@ -137,7 +140,7 @@ export class WorkerSlot {
     ended();
     this.#gone.resolve();
     this.#listening.reject(failure ?? new Error(`worker ${this.worker} ended before it listened`));
-    if (this.#isStopping) return;
+    if (this.#isStopping || !this.#hasListened) return;
     this.#failures = now() - this.#startedMs > steadyMs ? 0 : this.#failures + 1;
     const afterMs = Math.min(restartMostMs, restartLeastMs * 2 ** this.#failures);
     const error = failure === undefined ? "it ended without an error" : messageOf(failure);
