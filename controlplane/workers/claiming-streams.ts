@@ -126,7 +126,9 @@ export class ClaimingStreams implements Pick<Fanout, "open" | "throttled"> {
     if (answer.kind === "granted") {
       const before = fleet.connections;
       this.#grants.granted(node, answer.view, answer.sentBefore);
-      if (!isOver) for (const request of requests) input.receive(request);
+      fleet.granted(answer.claim, () => {
+        if (!isOver) for (const request of requests) input.receive(request);
+      });
       if (fleet.connections === before) outbox.put({ kind: "abandoned", claim: answer.claim, node });
     } else if (!isOver && answer.kind === "refused") {
       input.refuse(answer.refusal);

@@ -92,11 +92,11 @@ export class Claims {
   }
 
   /** The stream of this node is open. False: it is not this worker's. */
-  connected(worker: number, node: string, of: Holder): boolean {
+  connected(worker: number, node: string, of: Holder & { readonly claim: number | undefined }): boolean {
     const held = this.#heldBy(worker, node);
     if (held === undefined) return false;
     held.connected = { instance: of.instance, peer: of.peer, sent: revisionZero };
-    if (held.granted?.peer === of.peer) held.granted = undefined;
+    if (held.granted?.claim === of.claim) held.granted = undefined;
     return true;
   }
 

@@ -9,6 +9,7 @@ import type { Outbox } from "./outbox.ts";
 export class OutboxFleet implements FleetObserver {
   readonly #outbox: Outbox;
   readonly #served = new Set<string>();
+  #claim: number | undefined;
   #connections = 0;
 
   constructor(outbox: Outbox) {
@@ -18,6 +19,13 @@ export class OutboxFleet implements FleetObserver {
   /** How many were told so far. */
   get connections(): number {
     return this.#connections;
+  }
+
+  /** Whoever is connected in `enter` is whom this claim was granted for. */
+  granted(claim: number, enter: () => void): void {
+    this.#claim = claim;
+    enter();
+    this.#claim = undefined;
   }
 
   /** Nodes that are connected. */
@@ -30,7 +38,7 @@ export class OutboxFleet implements FleetObserver {
     this.#served.add(connection.node);
     const { versions: message, ...rest } = connection;
     const versions = message === undefined ? undefined : toBinary(VersionsSchema, message);
-    this.#outbox.put({ kind: "connected", connection: rest, versions, nowUs });
+    this.#outbox.put({ kind: "connected", claim: this.#claim, connection: rest, versions, nowUs });
   }
 
   sent(node: string, revision: Revision): void {

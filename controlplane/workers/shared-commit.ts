@@ -7,6 +7,7 @@ import type { ResourceId, ResourceKind } from "@weft/proto/ids.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import type { Commit, CompiledResource } from "../catalog/resource.ts";
 import { SharedResource } from "./shared-resource.ts";
+import type { Place } from "./shared-resource.ts";
 
 /** Where the bytes of resources stand. */
 export interface SharedPlaces {
@@ -94,6 +95,6 @@ export function moveResources(
   }
 }
 
-function placeOf(ends: Float64Array, bytes: Uint8Array, i: number): Uint8Array {
-  return bytes.subarray(i === 0 ? 0 : ends[i - 1], ends[i]);
+function placeOf(ends: Float64Array, buffer: Uint8Array, i: number): Place {
+  return { buffer, start: i === 0 ? 0 : (ends[i - 1] ?? 0), end: ends[i] ?? 0 };
 }

@@ -10,33 +10,53 @@ import type { PackedBytes } from "../catalog/packed-bytes.ts";
 import { idBytes, valueOf } from "../catalog/packed-resource.ts";
 import type { CompiledResource, ResourceValue } from "../catalog/resource.ts";
 
+/** Bytes in a buffer that nobody writes any more. */
+export interface Place {
+  readonly buffer: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
 export class SharedResource implements CompiledResource {
   readonly id: ResourceId;
   readonly kind: ResourceKind;
   readonly service: ResourceId | undefined;
-  readonly hash: Hash64;
-  #place: Uint8Array;
+  // Signed: numbers of 31 bits and more would be objects of their own otherwise.
+  readonly #hashHigh: number;
+  readonly #hashLow: number;
+  // A view of its own would take more than the bytes it shows.
+  #buffer: Uint8Array;
+  #start: number;
+  readonly #length: number;
 
-  /** `place`: its bytes, in a buffer that nobody writes any more. */
-  constructor(id: ResourceId, kind: ResourceKind, service: ResourceId | undefined, hash: Hash64, place: Uint8Array) {
+  constructor(id: ResourceId, kind: ResourceKind, service: ResourceId | undefined, { high, low }: Hash64, at: Place) {
     this.id = id;
     this.kind = kind;
     this.service = service;
-    this.hash = hash;
-    this.#place = place;
+    this.#hashHigh = high | 0;
+    this.#hashLow = low | 0;
+    this.#buffer = at.buffer;
+    this.#start = at.start;
+    this.#length = at.end - at.start;
+  }
+
+  get hash(): Hash64 {
+    return { high: this.#hashHigh >>> 0, low: this.#hashLow >>> 0 };
   }
 
   get bytesLength(): number {
-    return this.#place.length;
+    return this.#length;
   }
 
   copyTo(target: Uint8Array, at: number): void {
-    target.set(this.#place, at);
+    target.set(this.#buffer.subarray(this.#start, this.#start + this.#length), at);
   }
 
   /** Not shared: decoders refuse shared memory. */
   get bytes(): Uint8Array {
-    return new Uint8Array(this.#place);
+    const bytes = new Uint8Array(this.#length);
+    this.copyTo(bytes, 0);
+    return bytes;
   }
 
   get body(): PackedBytes {
@@ -57,8 +77,9 @@ export class SharedResource implements CompiledResource {
     return valueOf(fromBinary(ResourceSchema, this.bytes));
   }
 
-  /** @param place The same bytes elsewhere. */
-  move(place: Uint8Array): void {
-    this.#place = place;
+  /** The same bytes elsewhere. */
+  move({ buffer, start }: Place): void {
+    this.#buffer = buffer;
+    this.#start = start;
   }
 }

@@ -89,6 +89,7 @@ export type FromWorker =
   | { readonly kind: "abandoned"; readonly claim: number; readonly node: string }
   | {
       readonly kind: "connected";
+      readonly claim: number | undefined;
       readonly connection: Omit<NodeConnection, "versions">;
       /** Encoded. */
       readonly versions: Uint8Array | undefined;

@@ -252,8 +252,8 @@ export class WorkerStreams implements Streams, AsyncDisposable {
         claims.abandoned(worker, event.node, event.claim);
         return;
       case "connected": {
-        const { connection, nowUs } = event;
-        if (!claims.connected(worker, connection.node, connection)) {
+        const { connection, claim, nowUs } = event;
+        if (!claims.connected(worker, connection.node, { ...connection, claim })) {
           this.#slot(worker)?.post({ kind: "replace", node: connection.node, by: "another worker" });
           return;
         }
