@@ -112,9 +112,9 @@ export class ScriptedAgent {
     this.#call.resume();
   }
 
-  /** Resolves once `is` holds; it is asked again at every arrival. Rejects if the stream ends before, or after ten seconds. */
+  /** Resolves once `is` holds; it is asked again at every arrival. Rejects if the stream ends before, or after half a minute. */
   async until(is: (agent: this) => boolean, what: string): Promise<void> {
-    const deadlineMs = performance.now() + 10_000;
+    const deadlineMs = performance.now() + 30_000;
     while (!is(this)) {
       if (this.#isEnded)
         throw new Error(`${this.node}: the stream ended before ${what}: ${(await this.ended).details}`);

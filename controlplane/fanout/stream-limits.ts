@@ -7,6 +7,8 @@ export interface StreamLimits {
   readonly silentIntervals: number;
   /** From the start of a stream to its Hello. */
   readonly helloMs: number;
+  /** A connection without a call is ended after this. */
+  readonly connectionIdleMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
   /** Largest message to an agent. */
@@ -27,6 +29,7 @@ export const streamLimits: StreamLimits = {
   firstHeartbeatMs: 1_000,
   silentIntervals: 3,
   helloMs: 10_000,
+  connectionIdleMs: 20_000,
   stalledMs: 30_000,
   messageBytesMax: 4 * 1_024 * 1_024,
   requestBytesMax: 1_024 * 1_024,
