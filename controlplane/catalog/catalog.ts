@@ -43,6 +43,13 @@ export type Since =
   /** A revision that this epoch does not have yet. */
   | { readonly kind: "future" };
 
+/** What differs between a revision and the head. */
+export interface Touched {
+  readonly puts: readonly CompiledResource[];
+  /** Every one, also of backends whose service is removed. */
+  readonly removed: readonly ResourceId[];
+}
+
 /** Sizes, for metrics. */
 export interface CatalogSizes {
   readonly resources: number;
@@ -213,6 +220,15 @@ export class Catalog {
     return { kind: "operations", from: cursor.revision, to: this.#head, puts, removed, triggers };
   }
 
+  /** What whoever holds exactly the content of `from` lacks. Undefined: the history does not reach back to it. */
+  touchedSince(from: Revision): Touched | undefined {
+    if (from < this.#floor || from > this.#head) return undefined;
+    const puts = Array.from(this.#live.since(from), (entry) => entry.resource);
+    const removed: ResourceId[] = [];
+    for (const { id, born } of this.#tombstones.since(from)) if (born <= from) removed.push(id);
+    return { puts, removed };
+  }
+
   // A reader at `from` may hold it, and no removal in the same answer implies it. A service that was removed and added again is
   // live, so its old backends are named.
   #mustName(tombstone: Tombstone, from: Revision): boolean {
@@ -310,8 +326,8 @@ export class Catalog {
   }
 }
 
-// Names, services, backends: whoever reads along can resolve every reference.
-function inReadingOrder(resources: readonly CompiledResource[]): readonly CompiledResource[] {
+/** Names, services, backends: whoever reads along can resolve every reference. */
+export function inReadingOrder(resources: readonly CompiledResource[]): readonly CompiledResource[] {
   const byKind: Record<CompiledResource["value"]["kind"], CompiledResource[]> = { name: [], service: [], backend: [] };
   for (const resource of resources) byKind[resource.value.kind].push(resource);
   return [...byKind.name, ...byKind.service, ...byKind.backend];

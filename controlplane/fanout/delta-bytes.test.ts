@@ -4,6 +4,8 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import { SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { readTraceContext } from "@weft/proto/telemetry/trace-context.ts";
+import { million } from "@weft/proto/telemetry/trace-id.ts";
 import fc from "fast-check";
 import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
@@ -12,6 +14,7 @@ import { Compiler } from "../compile/compiler.ts";
 import type { RecordChange } from "../source/source.ts";
 import type { Address } from "@weft/proto/address.ts";
 import {
+  bucketsBytes,
   deltaHeaderBytesMax,
   deltaPartBytes,
   encodeDeltaPart,
@@ -22,18 +25,34 @@ import type { DeltaPart } from "./delta-bytes.ts";
 import { Transfer } from "./transfer.ts";
 
 const number = fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }));
+const hex = (digits: number): fc.Arbitrary<string> =>
+  fc.string({ unit: fc.constantFrom(...Array.from("0123456789abcdef")), minLength: digits, maxLength: digits });
+const traceContext = fc.record(
+  {
+    traceId: hex(32).filter((id) => !/^0*$/.test(id)),
+    spanId: hex(16).filter((id) => !/^0*$/.test(id)),
+    nodesPerMillion: fc.integer({ min: 1, max: million }),
+  },
+  { noNullPrototype: true },
+);
 const part: fc.Arbitrary<DeltaPart> = fc
   .record({
     from: fc.option(number.map(revision), { nil: undefined }),
+    buckets: fc.option(fc.uniqueArray(fc.integer({ min: 0, max: 1_023 }), { minLength: 1 }), { nil: undefined }),
     to: number.map(revision),
     part: fc.integer({ min: 0, max: 200 }),
     parts: fc.integer({ min: 1, max: 300 }),
     isMassRemovalConfirmed: fc.boolean(),
+    trace: fc.option(traceContext, { nil: undefined }),
     removed: fc.array(fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) as fc.Arbitrary<ResourceId>, { maxLength: 40 }),
     resources: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 10 }),
     triggers: fc.record({ ipv4: fc.array(number, { maxLength: 40 }), ipv6: fc.array(number, { maxLength: 3 }) }),
   })
-  .map((of) => (of.parts === 1 ? { ...of, part: 0 } : of));
+  .map(({ buckets, ...of }) => ({
+    ...of,
+    part: of.parts === 1 ? 0 : of.part,
+    buckets: of.from === undefined ? buckets?.toSorted((a, b) => a - b) : undefined,
+  }));
 
 describe("an encoded delta", () => {
   test("is what protobuf-es reads and writes, byte for byte", () => {
@@ -46,8 +65,10 @@ describe("an encoded delta", () => {
         assert.equal(delta.from, of.from === undefined ? undefined : BigInt(of.from));
         assert.equal(delta.to, BigInt(of.to));
         assert.deepEqual([delta.part, delta.parts || 1], [of.part, of.parts]);
-        assert.equal(delta.scope?.everything ?? false, of.from === undefined);
+        assert.equal(delta.scope?.everything ?? false, of.from === undefined && of.buckets === undefined);
+        assert.deepEqual(delta.scope?.buckets ?? [], of.buckets ?? []);
         assert.equal(delta.massRemovalConfirmed, of.isMassRemovalConfirmed);
+        assert.deepEqual(delta.trace && readTraceContext(delta.trace), of.trace);
         assert.deepEqual(delta.removed, of.removed);
         assert.deepEqual(delta.resources, of.resources);
         assert.deepEqual(delta.ipv4TriggerTimesMs.map(Number), of.triggers.ipv4);
@@ -55,7 +76,9 @@ describe("an encoded delta", () => {
         assert.deepEqual(toBinary(SyncResponseSchema, decoded), bytes);
         assert.equal(deltaPartBytes(of), bytes.length);
         const content = of.removed.length * 8 + of.resources.reduce((sum, one) => sum + resourceEntryBytes(one), 0);
-        assert.ok(bytes.length <= content + triggersBytes(of.triggers) + deltaHeaderBytesMax);
+        assert.ok(
+          bytes.length <= content + triggersBytes(of.triggers) + bucketsBytes(of.buckets ?? []) + deltaHeaderBytesMax,
+        );
       }),
       { numRuns: 300 },
     );

@@ -157,7 +157,7 @@ describe("resume", () => {
     );
   });
 
-  test("behind the history: a snapshot", async () => {
+  test("behind the history: a repair of what differs", async () => {
     await using running = await started({ limits: { catalog: { historyRevisionsMax: 1 } } });
     const first = running.agent("n1").hello();
     const watcher = running.agent("n2").hello();
@@ -170,7 +170,7 @@ describe("resume", () => {
     const second = again(running, first).hello();
     await second.untilRevision(4);
     assertAtHead(second, running);
-    assert.equal(second.held.snapshots, 2);
+    assert.deepEqual([second.held.snapshots, second.held.repairs, second.held.repaired], [1, 1, 2]);
   });
 
   test("after a restart with the same content: Synced by digest, without a snapshot", async () => {
@@ -188,7 +188,7 @@ describe("resume", () => {
     assert.equal(agent.arrivals.length, 1);
   });
 
-  test("after a restart with other content: a snapshot that removes what is gone", async () => {
+  test("after a restart with other content: a repair that removes what is gone", async () => {
     const held = new HeldResources();
     {
       await using running = await started({ epochMs: 1_000 }, ["10.1.0.1", "10.1.0.2"]);
@@ -199,7 +199,7 @@ describe("resume", () => {
     const agent = running.agent("n1", { held }).hello();
     await agent.until(() => held.cursor?.epoch.createdMs === 2_000, "the new epoch");
     assertAtHead(agent, running);
-    assert.equal(held.snapshots, 2);
+    assert.deepEqual([held.snapshots, held.repairs, held.repaired], [1, 1, 1]);
   });
 });
 
@@ -221,7 +221,7 @@ describe("epochs", () => {
     assert.equal(running.fleet.epochs.length, 2);
   });
 
-  test("an agent whose content differs after a renaming gets a snapshot", async () => {
+  test("an agent whose content differs after a renaming is asked what it holds", async () => {
     const ours = Date.now() - 60_000;
     await using running = await started({ epochMs: ours });
     const here = running.agent("n1", { doesAck: false }).hello();
@@ -235,8 +235,11 @@ describe("epochs", () => {
     // Acks that were on their way when the epoch ended count for nothing.
     here.ack({ revision: 1, digest: here.held.digest });
     here.ack({ revision: 0, digest: 99n, heartbeat: asked });
-    await here.until(({ held }) => held.snapshots === 2, "the snapshot");
+    // It holds the same after all.
+    await here.until(({ held }) => held.cursor?.epoch.createdMs === ours + 5_001, "the new epoch");
     assertAtHead(here, running);
+    assert.equal(here.arrivals.filter(({ response }) => response.digestQuery).length, 1);
+    assert.equal(here.held.snapshots, 1);
   });
 });
 

@@ -10,6 +10,11 @@ export interface FanoutMetrics {
   readonly sentMessages: Counter;
   readonly received: Counter;
   readonly snapshots: Counter;
+  /** By reason. */
+  readonly snapshotsInstead: Labelled<Counter>;
+  readonly repairs: Counter;
+  readonly repairedResources: Counter;
+  readonly mismatches: Counter;
   readonly skippedStreams: Counter;
   readonly throttledStreams: Counter;
   readonly hellosDeferred: Counter;
@@ -39,6 +44,22 @@ export function fanoutMetrics(metrics: Metrics): FanoutMetrics {
     sentMessages: metrics.counter({ name: "weft_fanout_sent_messages_total", help: "Messages written." }),
     received: metrics.counter({ name: "weft_fanout_received_messages_total", help: "Messages read from agents." }),
     snapshots: metrics.counter({ name: "weft_fanout_snapshots_total", help: "Snapshots begun." }),
+    snapshotsInstead: metrics.counterWith(
+      {
+        name: "weft_fanout_snapshots_instead_total",
+        help: "Snapshots begun where a repair would have been, by reason.",
+      },
+      ["reason"],
+    ),
+    repairs: metrics.counter({ name: "weft_fanout_repairs_total", help: "Repairs begun." }),
+    repairedResources: metrics.counter({
+      name: "weft_fanout_repaired_resources_total",
+      help: "Resources that differed where agents were compared, and were repaired.",
+    }),
+    mismatches: metrics.counter({
+      name: "weft_fanout_digest_mismatches_total",
+      help: "Agents found to hold something else than the revision at which they stand, each time it was found.",
+    }),
     skippedStreams: metrics.counter({
       name: "weft_fanout_skipped_streams_total",
       help: "Streams that could not be written at a commit and catch up later.",

@@ -21,7 +21,7 @@ import { silentLog } from "@weft/proto/program/log.ts";
 import { Metrics } from "@weft/proto/program/metrics.ts";
 import fc from "fast-check";
 import { Catalog } from "../catalog/catalog.ts";
-import { madeBackend, madeService } from "../catalog/made-resources.ts";
+import { madeBackend, madeName, madeService } from "../catalog/made-resources.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
 import { isMassRemoval } from "../mass-removal/mass-removal.ts";
 import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
@@ -51,6 +51,15 @@ type Action =
   | { readonly do: "stray" }
   /** Someone says that what is not listed is meant to be gone. */
   | { readonly do: "confirm" }
+  /** What an agent holds goes wrong: a resource is lost, changed, or there is one that never was. */
+  | {
+      readonly do: "corrupt";
+      readonly agent: number;
+      readonly how: "lose" | "change" | "invent";
+      readonly which: number;
+    }
+  /** A heartbeat, and all that comes of it. */
+  | { readonly do: "beat" }
   | { readonly do: "pass"; readonly ms: number };
 
 const agent = fc.integer({ min: 0, max: agentsMax - 1 });
@@ -80,8 +89,21 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constant("restart" as const), laterMs: fc.constantFrom(-500, 1, 1_000) }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("corrupt" as const),
+      agent,
+      how: fc.constantFrom("lose" as const, "change" as const, "invent" as const),
+      which: fc.nat(100),
+    }),
+  },
+  { weight: 2, arbitrary: fc.constant({ do: "beat" } as const) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(100, 11_000) }) },
 );
+
+/** In every commit: what differs is a small part of what is held, as in life. */
+const ballast = Array.from({ length: 24 }, (_, i) => madeName(`name ${i}`));
 
 /** Ends that an honest agent must never see. */
 let unexpected: Refusal[] = [];
@@ -137,8 +159,11 @@ class Agent {
   readonly node: string;
   held = new HeldResources(massRemoval);
   refusals = 0;
+  /** What it holds went wrong, and is not mended yet. */
+  isCorrupt = false;
   wire: Wire | undefined;
   #welcomes = 0;
+  #mismatches = 0;
 
   constructor(node: string) {
     this.node = node;
@@ -177,24 +202,46 @@ class Agent {
     );
     const cursor = this.held.cursor;
     if (isActive && cursor !== undefined) {
-      assert.equal(
-        this.held.digest,
-        world.digests.get(printCursor(cursor)),
-        `${this.node} holds no state that was ever committed`,
-      );
+      const isCommitted = this.held.digest === world.digests.get(printCursor(cursor));
+      assert.ok(isCommitted || this.isCorrupt, `${this.node} holds no state that was ever committed`);
+      this.isCorrupt &&= !isCommitted;
     }
+    assert.ok(this.isCorrupt || this.held.mismatches === this.#mismatches, `${this.node} was told another digest`);
+    this.#mismatches = this.held.mismatches;
     this.#answer(response, isActive);
     return true;
+  }
+
+  corrupt(how: "lose" | "change" | "invent", which: number): void {
+    const { resources } = this.held;
+    this.isCorrupt = true;
+    if (how === "invent") {
+      const { id, bytes } = madeService(`invented ${which}`);
+      resources.set(id, bytes);
+      return;
+    }
+    const ids = [...resources.keys()];
+    const id = ids[which % Math.max(1, ids.length)];
+    if (id === undefined) return;
+    if (how === "lose") resources.delete(id);
+    // A field that this version does not know.
+    else resources.set(id, Uint8Array.from([...(resources.get(id) ?? []), 0xa0, 0x06, which]));
   }
 
   #answer(response: SyncResponse, isActive: boolean): void {
     if (response.welcome !== undefined) this.#welcomes++;
     const isRenamed = response.welcome !== undefined && this.#welcomes > 1;
     const isRefused = this.held.isHolding && response.delta !== undefined;
+    if (response.digestQuery !== undefined) {
+      for (const digests of this.held.digests(response.digestQuery, 2)) {
+        this.wire?.input?.receive(create(SyncRequestSchema, { message: { case: "digests", value: digests } }));
+      }
+    }
     if (!isActive && !isRenamed && !isRefused && response.heartbeat === undefined) return;
     const value = create(AckSchema, {
       revision: BigInt(this.held.position),
       digest: this.held.digest,
+      counts: { services: this.held.services },
       heartbeat: response.heartbeat?.sequence ?? 0n,
       failures: this.held.isHolding ? [{ category: FailureCategory.MASS_REMOVAL_HELD }] : [],
     });
@@ -255,6 +302,19 @@ class World {
     wire.cut("closed");
   }
 
+  pass(ms: number): void {
+    this.nowMs += ms;
+    this.fanout.tick();
+  }
+
+  /** Heartbeats, until every agent holds what it should: what went wrong is found at a heartbeat, and mended. */
+  async mend(): Promise<void> {
+    for (let beat = 0; beat < 40 && this.agents.some(({ held }) => held.digest !== this.catalog.root); beat++) {
+      this.pass(11_000);
+      await this.settle(this.agents);
+    }
+  }
+
   /** Connects these agents, delivers and reads until nothing moves. */
   async settle(agents: readonly Agent[]): Promise<void> {
     for (let quiet = 0; quiet < 3; quiet++) {
@@ -309,11 +369,11 @@ class World {
 async function perform(world: World, one: Action): Promise<void> {
   switch (one.do) {
     case "commit": {
-      const resources = one.services.flatMap((service) => [
+      const changing = one.services.flatMap((service) => [
         madeService(`s${service}`, one.version),
         ...one.backends.map((last) => madeBackend(`s${service}`, last, (one.version + service) % 2)),
       ]);
-      world.commit(resources);
+      world.commit([...ballast, ...changing]);
       break;
     }
     case "connect":
@@ -340,34 +400,47 @@ async function perform(world: World, one: Action): Promise<void> {
     case "restart":
       world.restart(one.laterMs);
       break;
+    case "corrupt":
+      world.agents[one.agent]?.corrupt(one.how, one.which);
+      break;
+    case "beat":
+      world.pass(11_000);
+      await world.settle(world.agents);
+      break;
     case "pass":
-      world.nowMs += one.ms;
-      world.fanout.tick();
+      world.pass(one.ms);
   }
   // Turns for snapshots and paced visits are given over the event loop.
   await new Promise(setImmediate);
 }
 
 test("any interleaving converges to the head, and no agent ever holds or acks what was not committed", async () => {
-  const seen = { snapshots: 0, renamed: 0, held: 0, refused: 0 };
+  const seen = { snapshots: 0, repairs: 0, mismatches: 0, renamed: 0, held: 0, refused: 0 };
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 80, size: "max" }), async (actions) => {
       unexpected = [];
       const world = new World();
       for (const one of actions) await perform(world, one);
-      world.commit([madeService("sentinel"), madeBackend("sentinel", 1)]);
+      world.commit([...ballast, madeService("sentinel"), madeBackend("sentinel", 1)]);
       await world.settle(world.agents);
       seen.held += world.fanout.heldNodes.length;
       world.confirm();
       await world.settle(world.agents);
+      await world.mend();
+      const bytes = new Map(world.wanted.map((resource) => [resource.id, Buffer.from(resource.bytes).toString("hex")]));
       for (const { node, held, refusals } of world.agents) {
         assert.equal(
           printCursor(held.cursor ?? assert.fail(`${node} has no cursor`)),
           printCursor({ epoch: world.catalog.epoch, revision: world.catalog.head }),
         );
-        assert.equal(held.digest, world.catalog.root);
+        assert.deepEqual(
+          new Map([...held.resources].map(([id, one]) => [id, Buffer.from(one).toString("hex")])),
+          bytes,
+        );
         assert.equal(world.fleet.nodes.get(node)?.applied, world.catalog.head);
         seen.snapshots += held.snapshots;
+        seen.repairs += held.repairs;
+        seen.mismatches += held.mismatches;
         seen.refused += refusals;
       }
       seen.renamed += world.fleet.epochs.length;
@@ -382,7 +455,12 @@ test("any interleaving converges to the head, and no agent ever holds or acks wh
     { numRuns: 300 },
   );
   assert.ok(
-    seen.snapshots > 1_200 && seen.renamed > 10 && seen.held > 10 && seen.refused > 10,
+    seen.snapshots > 600 &&
+      seen.repairs > 200 &&
+      seen.mismatches > 20 &&
+      seen.renamed > 10 &&
+      seen.held > 10 &&
+      seen.refused > 10,
     `the cases cover too little: ${JSON.stringify(seen)}`,
   );
 });

@@ -19,6 +19,7 @@ import { HelloPace } from "./hello-pace.ts";
 import { connectionOf, readAddresses, readHello } from "./hello.ts";
 import { LingeringStreams } from "./lingering-streams.ts";
 import { refuse } from "./refusal.ts";
+import { RepairLog } from "./repair-log.ts";
 import type { GoawayWord } from "./responses.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotQueue } from "./snapshot-queue.ts";
@@ -54,6 +55,7 @@ export class Fanout {
   readonly #pace: HelloPace;
   readonly #lingering: LingeringStreams<Stream>;
   readonly #endLog: EndLog;
+  readonly #repairLog: RepairLog;
   #tickedMs: number;
   #drained: (() => void) | undefined;
 
@@ -61,6 +63,7 @@ export class Fanout {
     this.#options = options;
     this.#catalog = options.catalog;
     this.#endLog = new EndLog(options.log);
+    this.#repairLog = new RepairLog(options.log, options.metrics, options.catalog);
     this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
@@ -70,16 +73,13 @@ export class Fanout {
       turnsMax: snapshotsMax,
       lentMax: snapshotsStuckMax,
       grantsPerTurn: options.fanoutLimits.streamsPerTurn,
-      granted: (stream) => {
-        options.metrics.snapshots.inc();
-        this.#dispatch(stream, { kind: "granted" });
-      },
+      granted: (stream) => this.#dispatch(stream, { kind: "granted" }),
       isStuck: (stream, nowMs) => this.#isStuck(stream, nowMs),
       end: (stream) => {
         const message = `node ${stream.agent?.node} reads its state too slowly, and others need theirs`;
         this.#dispatch(stream, { kind: "leave", reason: "stalled", message, retryAfterMs: 0 });
       },
-      idle: () => this.#transfers.forgetSnapshot(),
+      idle: () => this.#transfers.forgetCuts(),
     });
     this.#pace = new HelloPace(pace);
     this.#lingering = new LingeringStreams(lingerMs);
@@ -227,7 +227,7 @@ export class Fanout {
         this.#dispatch(stream, { kind: "ack", ack: message.value });
         return;
       case "digests":
-        this.#dispatch(stream, { kind: "digests" });
+        this.#dispatch(stream, { kind: "digests", digests: message.value });
         return;
       case undefined:
         this.#dispatch(stream, { kind: "unknown" });
@@ -294,7 +294,7 @@ export class Fanout {
     renamed(epoch);
     fleet.epochStarted(epoch);
     // Agents that answer the new name may hold more than a cut made before.
-    this.#transfers.forgetSnapshot();
+    this.#transfers.forgetCuts();
     this.#dispatchToAll({ kind: "renamed" });
   }
 
@@ -326,6 +326,9 @@ export class Fanout {
         return;
       case "release-snapshot":
         this.#turns.release(stream);
+        return;
+      case "note":
+        this.#repairLog.noted(stream.agent?.node ?? "", effect.note, this.#options.now());
         return;
       case "sent":
         if (stream.agent !== undefined) fleet.sent(stream.agent.node, effect.revision);

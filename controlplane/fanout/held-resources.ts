@@ -2,13 +2,20 @@
  * For tests: what an agent holds, by the rules of discovery.proto and nothing else, written apart from the agent's own store so
  * that a misreading on one side shows.
  */
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { compareEpochs, epoch, isSameEpoch, revision } from "@weft/proto/cursor.ts";
 import type { Cursor, Epoch } from "@weft/proto/cursor.ts";
 import { Digest } from "@weft/proto/digest.ts";
-import type { Delta, NodeView, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { DigestsSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type {
+  Delta,
+  DigestQuery,
+  Digests,
+  NodeView,
+  SyncResponse,
+} from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { ResourceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import { hash64 } from "@weft/proto/hash.ts";
+import { hash64, hashToBigint } from "@weft/proto/hash.ts";
 import { receivedId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { isMassRemoval, massRemovalLimits } from "../mass-removal/mass-removal.ts";
@@ -19,6 +26,11 @@ export class HeldResources {
   cursor: Cursor | undefined;
   nodeView: NodeView | undefined;
   snapshots = 0;
+  repairs = 0;
+  /** Heartbeats whose digest is not that of what is held. */
+  mismatches = 0;
+  /** Resources that repairs carried, removals included. */
+  repaired = 0;
   /** It refused a snapshot, and takes nothing but a confirmed one. */
   isHolding = false;
   readonly #limits: MassRemovalLimits;
@@ -63,12 +75,8 @@ export class HeldResources {
       isActive = true;
     }
     const beat = response.heartbeat;
-    if (
-      beat?.digest !== undefined &&
-      BigInt(this.cursor?.revision ?? 0) === beat.revision &&
-      beat.digest !== this.digest
-    ) {
-      throw new Error(`digest of ${beat.revision} differs`);
+    if (beat?.digest !== undefined && BigInt(this.position) === beat.revision && beat.digest !== this.digest) {
+      this.mismatches++;
     }
     return isActive;
   }
@@ -79,6 +87,27 @@ export class HeldResources {
     if (this.cursor !== undefined && compareEpochs(of, this.cursor.epoch) < 0)
       throw new Error("Welcome of an older epoch");
     this.#epoch = of;
+  }
+
+  /** An answer in messages of at most `perMessage` hashes. */
+  digests({ allBuckets, buckets }: DigestQuery, perMessage = 1_000): Digests[] {
+    const standing = BigInt(this.position);
+    const asked = new Set(buckets);
+    const hashes = [...this.resources]
+      .filter(([id]) => asked.has(Number(id & 1_023n)))
+      .map(([id, bytes]) => ({ id, hash: hashToBigint(hash64(bytes)) }));
+    const digest = new Digest();
+    for (const [id, bytes] of this.resources) digest.add(id, hash64(bytes));
+    const sums = Array.from({ length: 1_024 }, (_, i) => digest.bucket(i));
+    const messages: Digests[] = [];
+    for (let at = 0; at === 0 || at < hashes.length; at += perMessage) {
+      const resources = hashes.slice(at, at + perMessage);
+      const last = at + perMessage >= hashes.length;
+      messages.push(
+        create(DigestsSchema, { revision: standing, buckets: at === 0 && allBuckets ? sums : [], resources, last }),
+      );
+    }
+    return messages;
   }
 
   #delta(delta: Delta): boolean {
@@ -101,9 +130,12 @@ export class HeldResources {
   #apply(parts: readonly Delta[]): void {
     const first = parts[0];
     if (first?.from === undefined) {
-      if (first?.scope?.everything !== true) throw new Error("a snapshot without its scope");
-      this.resources.clear();
-      this.snapshots++;
+      if (first?.scope?.everything === true) {
+        this.resources.clear();
+        this.snapshots++;
+      } else {
+        this.#checkRepair(parts);
+      }
     } else {
       const isHere =
         this.cursor !== undefined && this.#isCurrent(this.cursor) && BigInt(this.cursor.revision) === first.from;
@@ -124,7 +156,27 @@ export class HeldResources {
     }
   }
 
+  #checkRepair(parts: readonly Delta[]): void {
+    const buckets = parts[0]?.scope?.buckets ?? [];
+    if (buckets.length === 0) throw new Error("a repair that names no bucket");
+    if (buckets.some((bucket, i) => bucket > 1_023 || bucket <= (buckets[i - 1] ?? -1))) {
+      throw new Error(`buckets of a repair: ${buckets.join()}`);
+    }
+    for (const { scope, removed, resources } of parts) {
+      if (scope?.buckets.join() !== buckets.join()) throw new Error("parts of different repairs");
+      const ids = [...removed, ...resources.map((bytes) => fromBinary(ResourceSchema, bytes).id)];
+      const stray = ids.find((id) => !buckets.includes(Number(id & 1_023n)));
+      if (stray !== undefined) throw new Error(`a repair touches ${stray} outside its buckets`);
+      this.repaired += ids.length;
+    }
+    this.repairs++;
+  }
+
   #isMassRemoval(parts: readonly Delta[]): boolean {
+    if (parts[0]?.scope?.everything !== true) {
+      const gone = parts.flatMap(({ removed }) => removed.flatMap((id) => this.resources.get(receivedId(id)) ?? []));
+      return isMassRemoval(this.#servicesAmong(gone), this.services, this.#limits);
+    }
     const listed = new Set(
       parts.flatMap(({ resources }) => resources.map((bytes) => receivedId(fromBinary(ResourceSchema, bytes).id))),
     );

@@ -17,8 +17,11 @@ export function pump(before: Step, world: World, nowMs: number): Step {
   if (progress.kind !== "following" || progress.cursor >= world.head || !world.isSynced) return before;
   const transfer = world.delta(progress.cursor);
   if (transfer === undefined) {
+    // It may have refused the unconfirmed snapshot that it was sent: its next ack tells.
+    if (!state.isOurs) return before;
+    const need = { doubt: undefined, isComparable: true, isMismatch: false };
     return {
-      state: { ...state, progress: { kind: "queued", doubt: undefined } },
+      state: { ...state, progress: { kind: "queued", need } },
       effects: [...before.effects, { kind: "request-snapshot" }],
     };
   }
@@ -40,8 +43,18 @@ function writePart(
     };
   }
   const sent = transfer.to > state.sent ? transfer.to : state.sent;
+  // One without the mark may be refused: its ack tells.
+  const isBelieved = transfer.from === undefined && state.isRemovalConfirmed;
   return {
-    state: { ...state, writing, sent, isOurs: true, progress: { kind: "following", cursor: transfer.to } },
+    state: {
+      ...state,
+      writing,
+      sent,
+      isOurs: state.isOurs || isBelieved,
+      // Whether a repair helped is asked at once.
+      owesHeartbeat: state.owesHeartbeat || transfer.buckets !== undefined,
+      progress: { kind: "following", cursor: transfer.to },
+    },
     effects: [...before.effects, write],
   };
 }
@@ -54,30 +67,34 @@ function smallResponse(
 ): { readonly state: OpenStream; readonly bytes: Uint8Array } | undefined {
   const { progress } = state;
   const isMidTransfer = progress.kind === "transferring" && progress.next > 0;
-  const isWelcomeNow = state.owesWelcome !== undefined && !isMidTransfer;
+  const isQuerying = progress.kind === "querying";
+  const query = isQuerying ? progress.owes : undefined;
+  const isWelcomeNow = state.owesWelcome !== undefined && !isMidTransfer && !isQuerying;
   const isAgain = isWelcomeNow && state.owesWelcome === "again";
   const isViewNow = state.owesView && world.isSynced && !isMidTransfer && progress.kind !== "held";
   const synced = isAgain ? undefined : syncedNow(state, world);
   // The second Welcome comes with a heartbeat: its answer tells the acks after it from those before.
   const isHeartbeatNow = state.owesHeartbeat || isAgain;
-  if (!isWelcomeNow && !isViewNow && synced === undefined && !isHeartbeatNow) return undefined;
+  const isSilent = !isWelcomeNow && !isViewNow && synced === undefined && !isHeartbeatNow && query === undefined;
+  if (isSilent) return undefined;
   const isAtHead = progress.kind === "following" && progress.cursor === world.head;
   // A digest is compared at one revision, and before Synced or a delta the agent has none of this epoch.
   const isComparable = isAtHead && state.owesWelcome === undefined && state.owesSynced !== "at-cursor";
   const sequence = state.heartbeat.sequence + 1;
+  const digest = isComparable ? world.root : undefined;
   const bytes = encodeSmallResponse({
     welcome: isWelcomeNow ? world : undefined,
     nodeView: isViewNow ? world.nodeView(state.node) : undefined,
     synced,
-    heartbeat: isHeartbeatNow
-      ? { sequence, revision: world.head, digest: isComparable ? world.root : undefined, isSynced: world.isSynced }
-      : undefined,
+    heartbeat: isHeartbeatNow ? { sequence, revision: world.head, digest, isSynced: world.isSynced } : undefined,
+    digestQuery: query,
   });
   const isComparing = isAgain && progress.kind === "following";
   return {
     bytes,
     state: {
       ...state,
+      ...(isQuerying && { progress: { ...progress, owes: undefined } }),
       ...(isComparing && { progress: { kind: "comparing", sinceMs: nowMs } as const }),
       ...(isAgain && { sent: revisionZero, reported: revisionZero, unansweredWelcome: sequence }),
       welcomed: isWelcomeNow ? world.epoch : state.welcomed,
@@ -85,7 +102,9 @@ function smallResponse(
       owesView: state.owesView && !isViewNow,
       owesSynced: isAgain ? "at-head" : synced === undefined ? state.owesSynced : undefined,
       owesHeartbeat: false,
-      heartbeat: isHeartbeatNow ? { sequence, atMs: nowMs } : state.heartbeat,
+      heartbeat: isHeartbeatNow
+        ? { sequence, atMs: nowMs, compares: isComparable ? world.head : undefined }
+        : state.heartbeat,
     },
   };
 }

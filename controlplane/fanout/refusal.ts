@@ -9,6 +9,7 @@ export type EndReason =
   | "ack-of-future"
   | "bad-ack"
   | "digests-unasked"
+  | "bad-digests"
   | "protocol"
   | "identity"
   | "instance"

@@ -15,6 +15,12 @@ export interface WelcomeFacts {
   readonly version: string;
 }
 
+/** What an agent is asked: the sums of all buckets, or the hashes in some. */
+export interface Query {
+  readonly allBuckets: boolean;
+  readonly buckets: readonly number[];
+}
+
 /** What one response says besides operations; the fields that are set are sent. */
 export interface SmallResponse {
   readonly welcome?: WelcomeFacts | undefined;
@@ -28,12 +34,13 @@ export interface SmallResponse {
         readonly isSynced: boolean;
       }
     | undefined;
+  readonly digestQuery?: Query | undefined;
 }
 
 const logKinds: Record<HistoryKind, LogKind> = { memory: LogKind.MEMORY, redis: LogKind.REDIS };
 
 export function encodeSmallResponse(of: SmallResponse): Uint8Array {
-  const { welcome, nodeView, synced, heartbeat } = of;
+  const { welcome, nodeView, synced, heartbeat, digestQuery } = of;
   return toBinary(
     SyncResponseSchema,
     create(SyncResponseSchema, {
@@ -60,6 +67,7 @@ export function encodeSmallResponse(of: SmallResponse): Uint8Array {
           ...(heartbeat.digest !== undefined && { digest: heartbeat.digest }),
         },
       }),
+      ...(digestQuery && { digestQuery: { allBuckets: digestQuery.allBuckets, buckets: [...digestQuery.buckets] } }),
     }),
   );
 }

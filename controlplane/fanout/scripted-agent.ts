@@ -27,6 +27,8 @@ export interface ScriptedAgentOptions {
   readonly credentials?: ChannelCredentials;
   /** Default: all it takes to be a good agent. */
   readonly doesAck?: boolean;
+  /** Default: yes. */
+  readonly doesAnswerDigests?: boolean;
   readonly held?: HeldResources;
 }
 
@@ -45,6 +47,7 @@ export class ScriptedAgent {
   readonly #client: Client;
   readonly #call: ClientDuplexStream<Buffer, Buffer>;
   readonly #doesAck: boolean;
+  readonly #doesAnswerDigests: boolean;
   #waiting: (() => void)[] = [];
   #isEnded = false;
 
@@ -53,6 +56,7 @@ export class ScriptedAgent {
     this.instance = options.instance ?? 1n;
     this.held = options.held ?? new HeldResources();
     this.#doesAck = options.doesAck ?? true;
+    this.#doesAnswerDigests = options.doesAnswerDigests ?? true;
     this.#client = new Client(options.address, options.credentials ?? credentials.createInsecure(), {
       // A connection of its own, as agents on different nodes have.
       "grpc.use_local_subchannel_pool": 1,
@@ -143,6 +147,9 @@ export class ScriptedAgent {
     this.arrivals.push({ response, bytes: bytes.length });
     const isActive = this.held.take(response);
     if (this.#doesAck) this.#answer(response, isActive);
+    if (this.#doesAnswerDigests && response.digestQuery !== undefined) {
+      for (const value of this.held.digests(response.digestQuery)) this.send({ case: "digests", value });
+    }
     this.#wake();
   }
 
@@ -155,6 +162,7 @@ export class ScriptedAgent {
       revision: this.held.position,
       digest: this.held.digest,
       heartbeat: response.heartbeat?.sequence ?? 0n,
+      counts: { services: this.held.services },
       failures: this.held.isHolding ? [{ category: FailureCategory.MASS_REMOVAL_HELD }] : [],
     });
   }

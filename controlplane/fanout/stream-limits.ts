@@ -11,6 +11,8 @@ export interface StreamLimits {
   readonly connectionIdleMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
+  /** From the first digest query to the last answer; then a snapshot takes the place of the repair. */
+  readonly digestsMs: number;
   /** Largest message to an agent. */
   readonly messageBytesMax: number;
   /** Largest message from an agent; the first one, its Hello, may have `helloBytesMax`. */
@@ -31,6 +33,7 @@ export const streamLimits: StreamLimits = {
   helloMs: 10_000,
   connectionIdleMs: 20_000,
   stalledMs: 30_000,
+  digestsMs: 15_000,
   messageBytesMax: 4 * 1_024 * 1_024,
   requestBytesMax: 1_024 * 1_024,
   helloBytesMax: 64 * 1_024,

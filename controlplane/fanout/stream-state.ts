@@ -8,15 +8,20 @@
  * 3. The parts of a transfer are written in order, with nothing but heartbeats between them.
  * 4. `sent` never goes back within an epoch, and no ack above it is believed.
  * 5. A stream whose answer would be a mass removal that nobody confirmed gets nothing but Welcome and heartbeats.
+ * 6. While an agent is asked for digests nothing is written that changes what it holds, and no second Welcome.
+ * 7. What is asked for is answered once: a stream that did not answer in time is not asked again.
  */
 import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
-import type { Ack, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Ack, Digests, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
 import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
+import type { Comparison, Differences } from "./comparison.ts";
+import type { DigestCut } from "./digest-cut.ts";
 import type { Doubt } from "./doubt.ts";
 import type { Introduction } from "./hello.ts";
 import type { Refusal } from "./refusal.ts";
-import type { GoawayWord } from "./responses.ts";
+import type { Mismatch, MismatchAnswer } from "./mismatch.ts";
+import type { GoawayWord, Query } from "./responses.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 import type { Transfer } from "./transfer.ts";
 
@@ -39,7 +44,21 @@ export interface World {
   delta(from: Revision): Transfer | undefined;
   /** Of the head, or of a revision shortly before if `isGood` says so. */
   snapshot(nowMs: number, isMassRemovalConfirmed: boolean, isGood: (cut: Transfer) => boolean): Transfer;
+  /** Of the head, or of a revision shortly before. */
+  digestCut(nowMs: number): DigestCut;
+  /** To the head. Undefined: the history does not reach back to the cut. */
+  repair(differences: Differences, isMassRemovalConfirmed: boolean): Transfer | undefined;
   nodeView(node: string): NodeView;
+}
+
+/** What a stream wants a turn for: a repair, or a snapshot. */
+export interface Need {
+  /** What it holds may not be taken away; undefined: it is of this history. */
+  readonly doubt: Doubt | undefined;
+  /** It holds something, and comparing digests may tell what it lacks. */
+  readonly isComparable: boolean;
+  /** Its digest is not ours where it should be. */
+  readonly isMismatch: boolean;
 }
 
 /** How far the agent is. */
@@ -56,8 +75,20 @@ export type Progress =
   | { readonly kind: "held"; readonly doubt: Doubt }
   /** A second Welcome went out; the agent will answer with its digest. */
   | { readonly kind: "comparing"; readonly sinceMs: number }
-  /** It needs a snapshot and waits for its turn. `doubt`: undefined if what it holds is of this history. */
-  | { readonly kind: "queued"; readonly doubt: Doubt | undefined }
+  /** It needs a snapshot or a repair, and waits for its turn. */
+  | { readonly kind: "queued"; readonly need: Need }
+  /** It is asked what it holds. */
+  | {
+      readonly kind: "querying";
+      readonly need: Need;
+      readonly sinceMs: number;
+      /** Not written yet. */
+      readonly owes: Query | undefined;
+      /** Undefined: the sums were asked for. */
+      readonly comparison: Comparison | undefined;
+      /** The revision that its first answer named. */
+      readonly revision: bigint | undefined;
+    }
   /** `next`: the next part to write. */
   | { readonly kind: "transferring"; readonly transfer: Transfer; readonly next: number }
   /** Everything up to here was written. */
@@ -67,11 +98,15 @@ export interface OpenStream {
   readonly phase: "open";
   readonly node: string;
   readonly progress: Progress;
-  /** It was granted a turn for a snapshot, which lasts until the last part is on its way. */
+  /** It was granted a turn for a snapshot or a repair, which lasts until the last part is on its way. */
   readonly hasTurn: boolean;
   /** What it holds is of this history, so what it lacks was removed here and is believed. */
   readonly isOurs: boolean;
-  /** The last snapshot carried the mark: an ack that still speaks of a held removal was on its way then. */
+  /** False: it was asked for digests and gave none that were of use. What it still says of them is passed over. */
+  readonly isAskable: boolean;
+  /** Undefined: its digest was ours whenever it could be compared. */
+  readonly mismatch: Mismatch | undefined;
+  /** The last snapshot or repair carried the mark: an ack that still speaks of a held removal was on its way then. */
   readonly isRemovalConfirmed: boolean;
   /** The highest revision that an ack may name: what was written here, or on an earlier stream of this agent. */
   readonly sent: Revision;
@@ -86,8 +121,8 @@ export interface OpenStream {
   readonly owesSynced: "at-head" | "at-cursor" | undefined;
   readonly owesHeartbeat: boolean;
   readonly nextHeartbeatMs: number;
-  /** Sequence of the last heartbeat written, and when. */
-  readonly heartbeat: { readonly sequence: number; readonly atMs: number };
+  /** Sequence of the last heartbeat written, when, and the revision whose digest it carried. */
+  readonly heartbeat: { readonly sequence: number; readonly atMs: number; readonly compares: Revision | undefined };
   /** The heartbeat that went out with a second Welcome: until it is answered, acks are of the epoch before. */
   readonly unansweredWelcome: number | undefined;
   readonly heardMs: number;
@@ -101,7 +136,7 @@ export type StreamEvent =
   /** A Hello that was admitted. `sentBefore`: the highest revision ever written to this agent in this epoch. */
   | { readonly kind: "hello"; readonly introduction: Introduction; readonly sentBefore: Revision }
   | { readonly kind: "ack"; readonly ack: Ack }
-  | { readonly kind: "digests" }
+  | { readonly kind: "digests"; readonly digests: Digests }
   /** A message of which no field is known. */
   | { readonly kind: "unknown" }
   | { readonly kind: "refused"; readonly refusal: Refusal }
@@ -111,7 +146,7 @@ export type StreamEvent =
   | { readonly kind: "published" }
   /** Mass removals are confirmed. */
   | { readonly kind: "confirmed" }
-  /** It is this stream's turn for a snapshot. */
+  /** It is this stream's turn for a snapshot or a repair. */
   | { readonly kind: "granted" }
   | { readonly kind: "renamed" }
   | { readonly kind: "view-changed" }
@@ -120,10 +155,39 @@ export type StreamEvent =
   | { readonly kind: "leave"; readonly reason: GoawayWord; readonly message: string; readonly retryAfterMs: number }
   | { readonly kind: "closed" };
 
+/** What people and metrics are told. */
+export type Note =
+  /** Its digest is not ours at `revision`; what is done about it. */
+  | { readonly kind: "mismatch"; readonly revision: Revision; readonly answer: MismatchAnswer["answer"] }
+  /** Its digest is ours again. */
+  | { readonly kind: "mended"; readonly revision: Revision }
+  /** `instead`: why it is not a repair; undefined: it holds nothing to compare, or takes nothing else. */
+  | { readonly kind: "snapshot"; readonly instead: SnapshotReason | undefined }
+  /** `differences`: what it held that is not ours, as far as that is not newer than the comparison. */
+  | {
+      readonly kind: "repair";
+      readonly transfer: Transfer;
+      readonly differences: Differences;
+      readonly isMismatch: boolean;
+    };
+
+export type SnapshotReason =
+  /** Fewer bytes. */
+  | "smaller"
+  /** The agent was asked for digests and gave none in time. */
+  | "unanswered"
+  /** It gave more hashes than can be of our content. */
+  | "foreign"
+  /** The history was compacted while it was asked. */
+  | "compacted"
+  /** A repair did not help. */
+  | "persists";
+
 export type Effect =
+  | { readonly kind: "note"; readonly note: Note }
   | { readonly kind: "write"; readonly bytes: Uint8Array }
   | { readonly kind: "request-snapshot" }
-  /** The turn for a snapshot is over, or no longer wanted. */
+  /** The turn is over, or no longer wanted. */
   | { readonly kind: "release-snapshot" }
   /** `isStuck`: nothing can be written any more; the stream is reset. */
   | { readonly kind: "end"; readonly refusal: Refusal; readonly isStuck: boolean }

@@ -5,16 +5,22 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import {
   AckSchema,
+  DigestsSchema,
   FailureCategory,
   NodeViewSchema,
   SyncResponseSchema,
 } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Digests, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
-import { madeService } from "../catalog/made-resources.ts";
+import { bucketOf, digestBuckets } from "@weft/proto/digest.ts";
+import { Catalog } from "../catalog/catalog.ts";
+import { catalogLimits } from "../catalog/catalog-limits.ts";
+import { changesOf, madeService } from "../catalog/made-resources.ts";
 import { massRemovalLimits } from "../mass-removal/mass-removal.ts";
+import { DigestCut } from "./digest-cut.ts";
 import type { Doubt } from "./doubt.ts";
 import { refuse } from "./refusal.ts";
+import { repairOf } from "./repair.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { greetingStream } from "./stream-state.ts";
 import type { Effect, OpenStream, Progress, StreamEvent, StreamState, World } from "./stream-state.ts";
@@ -30,6 +36,12 @@ const transferOf = (to: Revision): Transfer =>
     true,
     120,
   );
+
+// What the head holds.
+const services = ["a", "b", "c", "d"].map((name) => madeService(name));
+const catalog = new Catalog(epoch(5, 5), catalogLimits);
+for (const service of services.slice(0, 3)) catalog.apply(catalog.draft(changesOf([service])) ?? assert.fail());
+const cut = DigestCut.of(catalog);
 
 /** Revision 3 of a synced source. */
 const world: World = {
@@ -49,6 +61,8 @@ const world: World = {
       1_000,
     ),
   snapshot: () => transferOf(three),
+  digestCut: () => cut,
+  repair: (differences, mark) => Transfer.repair(three, repairOf(differences, { puts: [], removed: [] }), mark, 1_000),
   nodeView: () => create(NodeViewSchema),
 };
 
@@ -57,7 +71,9 @@ function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
     phase: "open",
     node: "n1",
     progress,
-    hasTurn: progress.kind === "transferring",
+    hasTurn: progress.kind === "transferring" || progress.kind === "querying",
+    isAskable: true,
+    mismatch: undefined,
     isOurs: progress.kind === "following",
     isRemovalConfirmed: false,
     sent: three,
@@ -69,7 +85,7 @@ function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
     owesSynced: undefined,
     owesHeartbeat: false,
     nextHeartbeatMs: nowMs + 1,
-    heartbeat: { sequence: 4, atMs: nowMs - 5 },
+    heartbeat: { sequence: 4, atMs: nowMs - 5, compares: three },
     unansweredWelcome: progress.kind === "comparing" ? 4 : undefined,
     heardMs: nowMs - 1,
     ...more,
@@ -79,11 +95,16 @@ function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
 // It holds 20 services, the head has 4.
 const doubt: Doubt = { by: "control-plane", digest: 9n, services: 20 };
 
+const need = { doubt: undefined, isComparable: true, isMismatch: false };
+const querying = { kind: "querying", need, sinceMs: nowMs - 1, owes: undefined, revision: undefined } as const;
+
 const states = {
   greeting: greetingStream(nowMs - 1),
   waiting: open({ kind: "waiting", cursor: { epoch: world.epoch, revision: two }, digest: 0n, services: 4 }),
   comparing: open({ kind: "comparing", sinceMs: nowMs - 1 }),
-  queued: open({ kind: "queued", doubt: undefined }),
+  queued: open({ kind: "queued", need: { ...need, isComparable: false } }),
+  comparable: open({ kind: "queued", need }),
+  querying: open({ ...querying, comparison: undefined }),
   held: open({ kind: "held", doubt }, { owesView: true }),
   refusing: open({ kind: "held", doubt: { ...doubt, by: "agent" } }),
   transferring: open({ kind: "transferring", transfer: transferOf(three), next: 1 }),
@@ -105,6 +126,14 @@ const introduction = {
   servesLocalClusterIps: false,
   versions: undefined,
 };
+/** The sums of the head, but for the bucket of one service. */
+function sumsBut(i: number): Digests {
+  const buckets = Array.from({ length: digestBuckets }, (_, bucket) => cut.sum(bucket));
+  const service = services[i];
+  if (service !== undefined) buckets[bucketOf(service.id)] = 0n;
+  return create(DigestsSchema, { revision: 3n, buckets, last: true });
+}
+
 const failures = [{ category: FailureCategory.MASS_REMOVAL_HELD }];
 const events = {
   hello: { kind: "hello", introduction, sentBefore: revision(0) },
@@ -113,7 +142,7 @@ const events = {
   ackOfFuture: { kind: "ack", ack: create(AckSchema, { revision: 4n }) },
   ackWithDigest: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 7n, heartbeat: 4n }) },
   ackHeld: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 9n, heartbeat: 4n, failures }) },
-  digests: { kind: "digests" },
+  digests: { kind: "digests", digests: sumsBut(2) },
   unknown: { kind: "unknown" },
   refused: { kind: "refused", refusal: refuse("malformed", "INVALID_ARGUMENT", "no message") },
   written: { kind: "written" },
@@ -186,6 +215,44 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     leave: "ended: write end",
     closed: "ended",
   },
+  comparable: {
+    hello: "ended: release-snapshot end",
+    helloOfMany: "ended: release-snapshot end",
+    ack: "queued: acked",
+    ackOfFuture: "ended: release-snapshot end",
+    ackWithDigest: "queued: acked",
+    ackHeld: "held: acked release-snapshot",
+    digests: "ended: release-snapshot end",
+    unknown: "queued",
+    refused: "ended: release-snapshot end",
+    written: "queued",
+    published: "queued",
+    confirmed: "queued",
+    granted: "querying sums: write",
+    viewChanged: "queued: write",
+    tick: "queued",
+    leave: "ended: release-snapshot write end",
+    closed: "ended: release-snapshot",
+  },
+  querying: {
+    hello: "ended: release-snapshot end",
+    helloOfMany: "ended: release-snapshot end",
+    ack: "querying sums: acked",
+    ackOfFuture: "ended: release-snapshot end",
+    ackWithDigest: "querying sums: acked",
+    ackHeld: "held: acked release-snapshot",
+    digests: "querying hashes: write",
+    unknown: "querying sums",
+    refused: "ended: release-snapshot end",
+    written: "querying sums",
+    published: "querying sums",
+    confirmed: "querying sums",
+    granted: "querying sums: release-snapshot",
+    viewChanged: "querying sums: write",
+    tick: "querying sums",
+    leave: "ended: release-snapshot write end",
+    closed: "ended: release-snapshot",
+  },
   queued: {
     hello: "ended: release-snapshot end",
     helloOfMany: "ended: release-snapshot end",
@@ -199,7 +266,7 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     written: "queued",
     published: "queued",
     confirmed: "queued",
-    granted: "transferring 1: write",
+    granted: "transferring 1: note write",
     viewChanged: "queued: write",
     tick: "queued",
     leave: "ended: release-snapshot write end",
@@ -344,6 +411,7 @@ function print(state: StreamState): string {
   if (state.phase !== "open") return state.phase;
   const { progress } = state;
   if (progress.kind === "following") return `following ${progress.cursor}`;
+  if (progress.kind === "querying") return `querying ${progress.comparison === undefined ? "sums" : "hashes"}`;
   return progress.kind === "transferring" ? `transferring ${progress.next}` : progress.kind;
 }
 
@@ -400,9 +468,10 @@ describe("a doubted stream", () => {
     });
   }
 
-  const queued = (by: Doubt["by"]): OpenStream => open({ kind: "queued", doubt: { ...doubt, by } });
+  const queued = (by: Doubt["by"]): OpenStream =>
+    open({ kind: "queued", need: { ...need, doubt: { ...doubt, by }, isComparable: false } });
   const marks: readonly (readonly [name: string, from: OpenStream, of: World, mark: boolean | undefined])[] = [
-    ["of this history", open({ kind: "queued", doubt: undefined }), world, true],
+    ["of this history", states.queued, world, true],
     ["of another, before anyone confirmed", queued("control-plane"), more, false],
     ["of another, confirmed", queued("control-plane"), confirmed, true],
     ["that refused, confirmed", queued("agent"), confirmed, true],
@@ -429,20 +498,22 @@ describe("a doubted stream", () => {
   });
 
   test("an old cut does only if it does not remove too much, or for what the agent holds only the head", () => {
-    const cut = Transfer.snapshot(two, [madeService("a")], false, 1_000);
+    const older = Transfer.snapshot(two, [madeService("a")], false, 1_000);
     const tried: (boolean | undefined)[] = [];
     const snapshot = (_: number, __: boolean, isGood: (of: Transfer) => boolean): Transfer => {
-      tried.push(isGood(cut));
+      tried.push(isGood(older));
       return transferOf(three);
     };
     for (const [from, of] of [
       [queued("control-plane"), more],
       [queued("agent"), equal],
       [queued("agent"), confirmed],
-      [open({ kind: "queued", doubt: undefined }), world],
+      [states.queued, world],
     ] as const)
-      step(from, events.granted, { ...of, snapshot }, nowMs);
-    assert.deepEqual(tried, [false, false, true, true]);
+      step({ ...from, sent: two }, events.granted, { ...of, snapshot }, nowMs);
+    // Nor does one that is behind what was sent before.
+    step(states.queued, events.granted, { ...world, snapshot }, nowMs);
+    assert.deepEqual(tried, [false, false, true, true, false]);
   });
 });
 

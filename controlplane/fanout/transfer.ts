@@ -1,14 +1,16 @@
 /**
- * What is sent to bring a stream to a revision: one delta or one snapshot, cut into parts below a limit at once, as references
+ * What is sent to bring a stream to a revision: one delta, snapshot or repair, cut into parts below a limit at once, as references
  * to immutable bytes, so that all parts are of one revision. Streams that lack the same share one Transfer and its bytes.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import type { Operations } from "../catalog/catalog.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
 import {
+  bucketsBytes,
   deltaHeaderBytesMax,
   deltaPartBytes,
   encodeDeltaPart,
@@ -17,44 +19,60 @@ import {
   triggersBytes,
 } from "./delta-bytes.ts";
 import type { DeltaPart } from "./delta-bytes.ts";
+import type { Repair } from "./repair.ts";
 
 interface Slice {
   readonly removed: readonly ResourceId[];
   readonly resources: readonly Uint8Array[];
 }
 
+interface Kind {
+  /** Undefined: a snapshot or a repair. */
+  readonly from?: Revision;
+  /** Of a repair. */
+  readonly buckets?: readonly number[];
+  readonly services?: number;
+  readonly trace?: TraceContext | undefined;
+}
+
 export class Transfer {
-  /** Undefined: a snapshot. */
+  /** Undefined: a snapshot or a repair. */
   readonly from: Revision | undefined;
+  /** Of a repair, ascending. */
+  readonly buckets: readonly number[] | undefined;
   readonly to: Revision;
-  /** Services that a snapshot lists; of a delta 0. */
+  /** Services that a snapshot lists; else 0. */
   readonly services: number;
   readonly #isMassRemovalConfirmed: boolean;
   // Told with the first part.
   readonly #triggers: TriggerTimes;
+  readonly #trace: TraceContext | undefined;
   readonly #slices: readonly Slice[];
   readonly #encoded: (Uint8Array | undefined)[];
 
   private constructor(
-    from: Revision | undefined,
+    kind: Kind,
     to: Revision,
     isMassRemovalConfirmed: boolean,
     triggers: TriggerTimes,
     slices: readonly Slice[],
-    services = 0,
   ) {
-    this.from = from;
+    this.from = kind.from;
+    this.buckets = kind.buckets;
     this.to = to;
-    this.services = services;
+    this.services = kind.services ?? 0;
     this.#isMassRemovalConfirmed = isMassRemovalConfirmed;
     this.#triggers = triggers;
+    this.#trace = kind.trace;
     this.#slices = slices;
     this.#encoded = slices.map(() => undefined);
   }
 
-  static delta(operations: Operations, partBytesMax: number): Transfer {
+  /** `trace`: of the revision that it leads to. */
+  static delta(operations: Operations, partBytesMax: number, trace?: TraceContext): Transfer {
     const { from, to, puts, removed, triggers } = operations;
-    return new Transfer(from, to, false, triggers, cut(removed, puts, partBytesMax - triggersBytes(triggers)));
+    const slices = cut(removed, puts, partBytesMax - triggersBytes(triggers));
+    return new Transfer({ from, trace }, to, false, triggers, slices);
   }
 
   static snapshot(
@@ -65,7 +83,14 @@ export class Transfer {
   ): Transfer {
     let services = 0;
     for (const { value } of resources) if (value.kind === "service") services++;
-    return new Transfer(undefined, to, isMassRemovalConfirmed, noTriggers, cut([], resources, partBytesMax), services);
+    const slices = cut([], resources, partBytesMax);
+    return new Transfer({ services }, to, isMassRemovalConfirmed, noTriggers, slices);
+  }
+
+  static repair(to: Revision, repair: Repair, isMassRemovalConfirmed: boolean, partBytesMax: number): Transfer {
+    const { buckets, puts, removed } = repair;
+    const slices = cut(removed, puts, partBytesMax - bucketsBytes(buckets));
+    return new Transfer({ buckets }, to, isMassRemovalConfirmed, noTriggers, slices);
   }
 
   get parts(): number {
@@ -90,9 +115,11 @@ export class Transfer {
   }
 
   #describe(slice: Slice, part: number): DeltaPart {
-    const { from, to, parts } = this;
+    const { from, buckets, to, parts } = this;
     const triggers = part === 0 ? this.#triggers : noTriggers;
-    return { from, to, part, parts, isMassRemovalConfirmed: this.#isMassRemovalConfirmed, triggers, ...slice };
+    const trace = part === 0 ? this.#trace : undefined;
+    const isMassRemovalConfirmed = this.#isMassRemovalConfirmed;
+    return { from, buckets, to, part, parts, isMassRemovalConfirmed, triggers, trace, ...slice };
   }
 }
 

@@ -3,7 +3,11 @@
  * streams that need a snapshot at about the same time read one cut.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
+import type { Differences } from "./comparison.ts";
+import { DigestCut } from "./digest-cut.ts";
+import { repairOf } from "./repair.ts";
 import { Transfer } from "./transfer.ts";
 
 export interface TransferLimits {
@@ -11,7 +15,10 @@ export interface TransferLimits {
   readonly partBytesMax: number;
   /** Bytes of the deltas kept for one head: streams at other revisions make their own. */
   readonly deltasBytesMax: number;
-  /** A snapshot cut is given to newcomers until it is this old, even if the head moved on: a delta follows it. */
+  /**
+   * A snapshot cut is given to newcomers until it is this old, even if the head moved on: a delta follows it. So is a digest cut:
+   * what was touched since is in the repair.
+   */
   readonly snapshotAgeMaxMs: number;
 }
 
@@ -24,15 +31,23 @@ export const transferLimits: TransferLimits = {
 export class Transfers {
   readonly #catalog: Catalog;
   readonly #limits: TransferLimits;
+  readonly #traceOf: (revision: Revision) => TraceContext | undefined;
   readonly #deltas = new Map<Revision, Transfer>();
   #deltasTo: Revision | undefined;
   #deltasBytes = 0;
   /** By the mark that they carry: one with and one without at most, both only while a source is young. */
   readonly #snapshots = new Map<boolean, { readonly transfer: Transfer; readonly madeAtMs: number }>();
+  #cut: { readonly cut: DigestCut; readonly madeAtMs: number } | undefined;
 
-  constructor(catalog: Catalog, limits: TransferLimits) {
+  /** `traceOf`: undefined if that revision is not sampled. */
+  constructor(
+    catalog: Catalog,
+    limits: TransferLimits,
+    traceOf: (revision: Revision) => TraceContext | undefined = () => undefined,
+  ) {
     this.#catalog = catalog;
     this.#limits = limits;
+    this.#traceOf = traceOf;
   }
 
   /** From `from` to the head; undefined if the history does not reach back to it. */
@@ -47,7 +62,7 @@ export class Transfers {
     if (known !== undefined) return known;
     const operations = catalog.since({ epoch: catalog.epoch, revision: from });
     if (operations.kind !== "operations") return undefined;
-    const made = Transfer.delta(operations, this.#limits.partBytesMax);
+    const made = Transfer.delta(operations, this.#limits.partBytesMax, this.#traceOf(operations.to));
     const bytes = made.bytes;
     if (this.#deltasBytes + bytes <= this.#limits.deltasBytesMax) {
       this.#deltas.set(from, made);
@@ -75,8 +90,32 @@ export class Transfers {
     return transfer;
   }
 
-  /** Lets go of the snapshots that nobody reads any more; a cut of a large cluster is worth tens of megabytes. */
-  forgetSnapshot(): void {
+  /** The digest of the head, or of a revision shortly before. */
+  digestCut(nowMs: number): DigestCut {
+    const { head, floor } = this.#catalog;
+    const current = this.#cut;
+    if (current !== undefined) {
+      const { cut, madeAtMs } = current;
+      const isYoung = nowMs - madeAtMs < this.#limits.snapshotAgeMaxMs && cut.revision >= floor;
+      if (cut.revision === head || isYoung) return cut;
+    }
+    const made = DigestCut.of(this.#catalog);
+    this.#cut = { cut: made, madeAtMs: nowMs };
+    return made;
+  }
+
+  /** To the head. Undefined: the history does not reach back to the cut that was compared with. */
+  repair(differences: Differences, isMassRemovalConfirmed: boolean): Transfer | undefined {
+    const catalog = this.#catalog;
+    const touched = catalog.touchedSince(differences.cut.revision);
+    if (touched === undefined) return undefined;
+    const repair = repairOf(differences, touched);
+    return Transfer.repair(catalog.head, repair, isMassRemovalConfirmed, this.#limits.partBytesMax);
+  }
+
+  /** Lets go of the cuts that nobody reads any more; that of a large cluster is worth tens of megabytes. */
+  forgetCuts(): void {
     this.#snapshots.clear();
+    this.#cut = undefined;
   }
 }

@@ -5,5 +5,5 @@ import type { StreamState } from "./stream-state.ts";
 /** @param root Digest of the head. */
 export function urgencyOf(state: StreamState, root: bigint): Urgency {
   if (state.phase !== "open" || state.progress.kind !== "queued") return "wrong";
-  return state.progress.doubt?.digest === root ? "verify" : "wrong";
+  return state.progress.need.doubt?.digest === root ? "verify" : "wrong";
 }

@@ -32,6 +32,7 @@ export class AgentMetrics {
   readonly epochsRefused: Counter;
   readonly massRemovalsHeld: Counter;
   readonly digestMismatches: Counter;
+  readonly repairedResources: Counter;
   readonly deltasReceived: Labelled<Counter>;
   readonly roundsFailed: Counter;
   readonly connected: Gauge;
@@ -58,6 +59,10 @@ export class AgentMetrics {
     this.digestMismatches = metrics.counter({
       name: "weft_agent_digest_mismatches_total",
       help: "Heartbeats whose digest is not that of what this node holds at the same revision.",
+    });
+    this.repairedResources = metrics.counter({
+      name: "weft_agent_repaired_resources_total",
+      help: "Resources that repairs added, changed or removed.",
     });
     this.deltasReceived = metrics.counterWith(
       { name: "weft_agent_deltas_received_total", help: "Complete deltas, by scope: since, everything, buckets." },

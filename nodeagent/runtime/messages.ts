@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { addressBytes, compareText } from "@weft/proto/address.ts";
 import type { Cursor, Revision } from "@weft/proto/cursor.ts";
+import { digestBuckets } from "@weft/proto/digest.ts";
 import {
   AckSchema,
   CountsSchema,
@@ -100,23 +101,33 @@ export function ackMessage(facts: AckFacts, failuresMax: number): SyncRequest {
 
 /** Keeps an ack of 1,000 failures below 1 MiB. */
 export const reasonCharactersMax = 512;
-/** Hashes in one message: about 20 bytes each. */
+/** Hashes in one message: 20 bytes each. */
 export const hashesPerMessage = 20_000;
+const hashBytes = 20;
+const digestsHeaderBytes = 64;
 
-/** @param revision At which the digests are taken; 0: of another epoch. */
+/**
+ * An answer in which sums are of what is held now.
+ * @param revision At which the digests are taken; 0: of another epoch. @param messageBytesMax Of `Welcome`.
+ */
 export function digestsMessages(
   store: Store,
   revision: Revision,
   query: { readonly allBuckets: boolean; readonly buckets: readonly number[] },
+  messageBytesMax: number,
 ): SyncRequest[] {
+  if (query.allBuckets) store.recount();
+  const sumsBytes = query.allBuckets ? digestBuckets * 8 : 0;
+  const room = Math.floor((messageBytesMax - digestsHeaderBytes - sumsBytes) / hashBytes);
+  const perMessage = Math.min(hashesPerMessage, Math.max(1, room));
   const hashes = store.hashesIn(query.buckets);
   const messages: SyncRequest[] = [];
-  for (let at = 0; at === 0 || at < hashes.length; at += hashesPerMessage) {
+  for (let at = 0; at === 0 || at < hashes.length; at += perMessage) {
     const value = create(DigestsSchema, {
       revision: BigInt(revision),
       buckets: at === 0 && query.allBuckets ? store.bucketSums() : [],
-      resources: hashes.slice(at, at + hashesPerMessage),
-      last: at + hashesPerMessage >= hashes.length,
+      resources: hashes.slice(at, at + perMessage),
+      last: at + perMessage >= hashes.length,
     });
     messages.push(create(SyncRequestSchema, { message: { case: "digests", value } }));
   }

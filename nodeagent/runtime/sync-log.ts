@@ -1,6 +1,6 @@
 /** What the conversation with a control plane tells people and metrics. Times are milliseconds, monotonic. */
 import { printCursor, printEpoch } from "@weft/proto/cursor.ts";
-import type { Revision } from "@weft/proto/cursor.ts";
+import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Removal, SyncState } from "../sync/sync-state.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
@@ -53,5 +53,16 @@ export class SyncLog {
       revision: at,
       leftOut,
     });
+  }
+
+  /** `isMismatch`: what was held should have been this revision already. */
+  repaired(cursor: Cursor, what: string, isMismatch: boolean): void {
+    if (isMismatch) {
+      this.#log.error(`what this node held was not what the control plane says: repaired: ${what}`, {
+        revision: cursor.revision,
+      });
+    } else {
+      this.#log.info(`brought here by a repair of what differed: ${what}`, { cursor: printCursor(cursor) });
+    }
   }
 }

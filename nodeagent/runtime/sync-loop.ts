@@ -6,20 +6,15 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { isSameEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Cursor, Revision } from "@weft/proto/cursor.ts";
 import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type {
-  Delta,
-  DigestQuery,
-  Heartbeat,
-  NodeView,
-  SyncResponse,
-} from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Delta, DigestQuery, NodeView, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { NodeAddressing } from "../plan/node-addressing.ts";
 import {
-  failuresMaxOf,
   deltaEvent,
+  failuresMaxOf,
   goawayEvent,
   isSameView,
+  messageBytesMaxOf,
   nodeViewEvent,
   scopeOf,
   syncedEvent,
@@ -40,10 +35,11 @@ import type {
 } from "../sync/sync-state.ts";
 import { step } from "../sync/sync-step.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
+import { AntiEntropy } from "./anti-entropy.ts";
 import type { DiscoveryStream, OpenStream } from "./discovery-stream.ts";
 import { mergeFailures } from "./failures.ts";
 import type { NodeFailure } from "./failures.ts";
-import { ackMessage, digestsMessages, helloMessage } from "./messages.ts";
+import { ackMessage, helloMessage } from "./messages.ts";
 import type { HelloFacts } from "./messages.ts";
 import type { Rounds } from "./rounds.ts";
 import { SyncLog } from "./sync-log.ts";
@@ -77,15 +73,18 @@ export class SyncLoop {
   #view: NodeView | undefined;
   #query: DigestQuery | undefined;
   #failuresMax = 0;
+  #messageBytesMax = 0;
   // Highest heartbeat that the next ack answers; undefined: no ack is due.
   #ackDue: bigint | undefined;
   #addressing: NodeAddressing;
   #toldAddressing: NodeAddressing | undefined;
   readonly #log: SyncLog;
+  readonly #antiEntropy: AntiEntropy;
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
     this.#log = new SyncLog(options.log, options.metrics);
+    this.#antiEntropy = new AntiEntropy(options.store, options.metrics, this.#log);
     this.#state = options.initial;
     this.#addressing = options.addressing;
   }
@@ -232,6 +231,7 @@ export class SyncLoop {
       () => {
         if (welcome === undefined) return;
         this.#failuresMax = failuresMaxOf(welcome);
+        this.#messageBytesMax = messageBytesMaxOf(welcome);
         this.#dispatch(welcomeEvent(welcome));
         if (this.#stream === stream) this.#log.welcomed(this.#state, welcome.version);
       },
@@ -248,7 +248,7 @@ export class SyncLoop {
       },
       () => {
         if (heartbeat === undefined) return;
-        this.#compareDigest(heartbeat);
+        this.#antiEntropy.compare(this.#state, heartbeat, performance.now());
         this.#dispatch({ kind: "heartbeat", sequence: heartbeat.sequence });
       },
       () => {
@@ -273,18 +273,20 @@ export class SyncLoop {
     this.#part = part;
     const scope = scopeOf(delta);
     const isLast = delta.part + 1 >= Math.max(1, delta.parts);
-    const services =
-      isLast && scope !== "since" && part !== undefined
-        ? store.servicesRemovedBy([...this.#parts, part], pruningOf(scope))
-        : 0;
+    const whole = isLast && scope !== "since" && part !== undefined ? [...this.#parts, part] : undefined;
+    const services = whole === undefined ? 0 : store.servicesRemovedBy(whole, pruningOf(scope));
     const removal = { services, ofServices: store.counts.services };
-    this.#dispatch(deltaEvent(delta, reading.kind === "malformed" ? reading.reason : undefined, removal));
+    const isRepair = whole !== undefined && scope === "buckets";
+    const stray = isRepair ? store.strayOf(whole, delta.scope?.buckets ?? []) : undefined;
+    const malformed = reading.kind === "malformed" ? reading.reason : undefined;
+    this.#dispatch(deltaEvent(delta, malformed, { removal, stray }));
     this.#part = undefined;
   }
 
   #commit(cursor: Cursor, scope: DeltaScope): void {
     const { store, rounds, metrics } = this.#options;
-    const change = store.commit(this.#parts, pruningOf(scope));
+    const change =
+      scope === "buckets" ? this.#antiEntropy.repair(this.#parts, cursor) : store.commit(this.#parts, pruningOf(scope));
     const listed = this.#parts.reduce((sum, { puts }) => sum + puts.size, 0);
     if (listed >= bulkResourcesMin) rounds.cameInBulk();
     if (scope === "since") for (const { triggers } of this.#parts) rounds.triggered(triggers);
@@ -300,22 +302,12 @@ export class SyncLoop {
   }
 
   #digests(): void {
-    const { store } = this.#options;
     const state = this.#state;
     if (this.#query === undefined || (state.kind !== "following" && state.kind !== "holding")) return;
-    for (const message of digestsMessages(store, position(state.standing, state.session), this.#query)) {
+    const at = position(state.standing, state.session);
+    for (const message of this.#antiEntropy.answer(at, this.#query, this.#messageBytesMax)) {
       this.#stream?.send(message);
     }
-  }
-
-  // The control plane compares the digest of each ack and repairs; here it is only counted.
-  #compareDigest(heartbeat: Heartbeat): void {
-    const { store } = this.#options;
-    const state = this.#state;
-    if (state.kind !== "following" || heartbeat.digest === undefined) return;
-    const at = position(state.standing, state.session);
-    if (BigInt(at) !== heartbeat.revision || heartbeat.digest === store.digest) return;
-    this.#log.digestDiffers(at, performance.now());
   }
 
   // Only the newest ack waits, and only until the one before has left.
@@ -355,7 +347,9 @@ export class SyncLoop {
     if (active === undefined || !isSameEpoch(active.cursor.epoch, session.epoch)) {
       return { revision: revisionZero, digest: store.digest };
     }
-    return { revision: active.cursor.revision, digest: active.digest };
+    // Of what is held now, where that is what is live: what went wrong since the round must show.
+    const isHeld = standing.cursor !== undefined && covers(active.cursor, standing.cursor);
+    return { revision: active.cursor.revision, digest: isHeld ? store.digest : active.digest };
   }
 
   #close(effect: Extract<SyncEffect, { readonly kind: "close" }>): void {

@@ -7,6 +7,7 @@ import { isPrefix } from "./received-resource.ts";
 import type { DeltaScope, Removal, SyncEvent } from "./sync-state.ts";
 
 const failuresMaxDefault = 1_000;
+const messageBytesMaxDefault = 1_024 * 1_024;
 /** What is said goes into one line of the log. */
 const goawayCharactersMax = 500;
 
@@ -14,6 +15,12 @@ const goawayCharactersMax = 500;
 export function failuresMaxOf(welcome: Welcome): number {
   const asked = welcome.limits?.failuresMax ?? 0;
   return asked === 0 ? failuresMaxDefault : Math.min(asked, failuresMaxDefault);
+}
+
+/** Largest message that the control plane reads. */
+export function messageBytesMaxOf(welcome: Welcome): number {
+  const told = welcome.limits?.messageBytesMax ?? 0;
+  return told === 0 ? messageBytesMaxDefault : told;
 }
 
 export function welcomeEvent(welcome: Welcome): SyncEvent {
@@ -33,8 +40,15 @@ export function nodeViewEvent(view: NodeView): SyncEvent {
     : { kind: "malformed", reason: `NodeView: service CIDR ${wrong} is no range` };
 }
 
-/** @param malformed Why the part cannot be read; undefined: it can. @param removal If this part completes it. */
-export function deltaEvent(delta: Delta, malformed: string | undefined, removal: Removal): SyncEvent {
+/** What a delta comes to if the part that came completes it. */
+export interface Outcome {
+  readonly removal: Removal;
+  /** What a repair touches outside its buckets. */
+  readonly stray: string | undefined;
+}
+
+/** @param malformed Why the part cannot be read; undefined: it can. */
+export function deltaEvent(delta: Delta, malformed: string | undefined, { removal, stray }: Outcome): SyncEvent {
   return guarded("Delta", () => ({
     kind: "delta",
     from: delta.from === undefined ? undefined : revision(delta.from),
@@ -42,7 +56,9 @@ export function deltaEvent(delta: Delta, malformed: string | undefined, removal:
     part: delta.part,
     parts: Math.max(1, delta.parts),
     scope: scopeOf(delta),
+    buckets: scopeOf(delta) === "buckets" ? [...(delta.scope?.buckets ?? [])] : [],
     isConfirmed: delta.massRemovalConfirmed,
+    stray,
     removal,
     malformed,
   }));

@@ -48,7 +48,7 @@ export class Store implements PlanInput {
   // By id of the service; an entry exists while it has a name or a backend.
   readonly #members = new Map<ResourceId, Membership>();
   readonly #idsByName = new Map<string, ResourceId>();
-  readonly #digest = new Digest();
+  #digest = new Digest();
   readonly #counts = { service: 0, backend: 0, name: 0, unknown: 0 };
 
   /** Root digest of what is held. */
@@ -141,6 +141,32 @@ export class Store implements PlanInput {
       }
     }
     return { puts, removed, touched, serviceChanges: changes.service, backendChanges: changes.backend };
+  }
+
+  /**
+   * What a repair of these parts would touch outside its buckets, backends of removed services included. Undefined: nothing.
+   */
+  strayOf(parts: readonly ReceivedPart[], buckets: readonly number[]): string | undefined {
+    const named = new Set(buckets);
+    const isStray = (id: ResourceId): boolean => !named.has(bucketOf(id));
+    let stray: ResourceId | undefined;
+    for (const { puts, removed } of parts) {
+      for (const id of puts.keys()) if (isStray(id)) stray = id;
+      for (const id of removed) {
+        if (isStray(id)) stray = id;
+        if (this.#resources.get(id)?.kind !== "service") continue;
+        for (const member of this.#members.get(id)?.backends ?? []) if (isStray(member)) stray = member;
+      }
+    }
+    if (stray === undefined) return undefined;
+    return `a repair touches resource ${stray.toString(16)} of bucket ${bucketOf(stray)}, which it does not name`;
+  }
+
+  /** Sums the digest anew from the bytes: a comparison is of what is held, not of what was once counted. */
+  recount(): void {
+    const digest = new Digest();
+    for (const [id, resource] of this.#resources) digest.add(id, hash64(bytesOf(resource.bytes)));
+    this.#digest = digest;
   }
 
   /** Sums of all buckets in order. */

@@ -32,6 +32,8 @@ export interface Partial {
   readonly nextPart: number;
   readonly parts: number;
   readonly scope: DeltaScope;
+  /** Of a repair. */
+  readonly buckets: readonly number[];
   readonly isConfirmed: boolean;
 }
 
@@ -76,7 +78,11 @@ export interface DeltaEvent {
   /** At least 1. */
   readonly parts: number;
   readonly scope: DeltaScope;
+  /** Of a repair, as they came. */
+  readonly buckets: readonly number[];
   readonly isConfirmed: boolean;
+  /** What a repair touches outside its buckets if this part completes it; only meaningful then. Undefined: nothing. */
+  readonly stray: string | undefined;
   /** What it would remove if this part completes it; only meaningful then. */
   readonly removal: Removal;
   /** Not undefined: the part cannot be read. */

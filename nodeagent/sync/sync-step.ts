@@ -1,6 +1,7 @@
 /** Decides what follows from each event of the conversation with a control plane. Pure; SPEC.md numbers the rules. */
 import type { Cursor, Epoch } from "@weft/proto/cursor.ts";
 import { compareEpochs, isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
+import { digestBuckets } from "@weft/proto/digest.ts";
 import { backoffMs } from "./backoff.ts";
 import { covers, defaultSyncLimits, position, silentIntervals } from "./sync-state.ts";
 import type {
@@ -204,10 +205,11 @@ function delta(state: Open, event: DeltaEvent, nowMs: number, jitter: number, li
   const wrong = deltaFault(state, event);
   if (wrong !== undefined) return protocolError(standing, nowMs, jitter, wrong);
   if (event.part + 1 < event.parts) {
-    const { from, to, parts, scope, isConfirmed } = event;
-    const partial: Partial = { from, to, nextPart: event.part + 1, parts, scope, isConfirmed };
+    const { from, to, parts, scope, buckets, isConfirmed } = event;
+    const partial: Partial = { from, to, nextPart: event.part + 1, parts, scope, buckets, isConfirmed };
     return { state: { ...state, partial }, effects: [{ kind: "stage" }] };
   }
+  if (event.stray !== undefined) return protocolError(standing, nowMs, jitter, event.stray);
   if (event.scope !== "since" && !event.isConfirmed && isMassRemoval(event, limits)) {
     return {
       state: { kind: "holding", standing, session, partial: undefined, removal: event.removal },
@@ -227,12 +229,15 @@ function deltaFault({ standing, session, partial }: Open, event: DeltaEvent): st
   if (event.to < 1) return `a delta to revision ${event.to}`;
   if ((event.from === undefined) !== (event.scope !== "since")) return "a delta must have either `from` or a scope";
   if (event.part >= event.parts) return `part ${event.part} of ${event.parts}`;
+  if (event.scope === "buckets" && !areBuckets(event.buckets)) {
+    return `a repair of the buckets ${JSON.stringify(event.buckets.slice(0, 8))}`;
+  }
   if (partial === undefined) {
     if (event.part !== 0) return `part ${event.part} of a delta whose first part did not come`;
     const at = position(standing, session);
+    if (event.to < at) return `a delta to ${event.to}, behind the cursor ${at}`;
     if (event.from !== undefined && (event.from !== at || at === 0))
       return `a delta from ${event.from} at cursor ${at}`;
-    if (event.from !== undefined && event.to < event.from) return `a delta from ${event.from} to ${event.to}`;
     return undefined;
   }
   const isSame =
@@ -240,9 +245,16 @@ function deltaFault({ standing, session, partial }: Open, event: DeltaEvent): st
     partial.to === event.to &&
     partial.parts === event.parts &&
     partial.scope === event.scope &&
+    partial.buckets.length === event.buckets.length &&
+    partial.buckets.every((bucket, i) => bucket === event.buckets[i]) &&
     partial.isConfirmed === event.isConfirmed;
   if (!isSame) return `part ${event.part} of another delta while part ${partial.nextPart} of ${partial.parts} was due`;
   return event.part === partial.nextPart ? undefined : `part ${event.part} while part ${partial.nextPart} was due`;
+}
+
+// Ascending, and at least one: a repair that names none would be one of everything to whoever reads it so.
+function areBuckets(buckets: readonly number[]): boolean {
+  return buckets.length > 0 && buckets.every((bucket, i) => bucket < digestBuckets && bucket > (buckets[i - 1] ?? -1));
 }
 
 function isMassRemoval({ removal }: DeltaEvent, limits: SyncLimits): boolean {

@@ -1,0 +1,102 @@
+/**
+ * The conversation of digests, from a turn to a repair: the sums of all buckets, then the hashes in those that differ, in parts.
+ * Nothing that the agent holds changes meanwhile: it is sent nothing else. The head may move on; see `repair.ts`.
+ */
+import { digestBuckets } from "@weft/proto/digest.ts";
+import type { Digests } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { answerTo } from "./doubt.ts";
+import { askNext, compareHashes, compareSums, comparisonLimits, isSnapshotSmaller } from "./comparison.ts";
+import type { Comparison } from "./comparison.ts";
+import { refuse } from "./refusal.ts";
+import { end, nothing } from "./stream-ends.ts";
+import { beginSnapshot, follow, giveBack } from "./stream-progress.ts";
+import type { Note, OpenStream, Progress, SnapshotReason, Step, World } from "./stream-state.ts";
+
+type Querying = Extract<Progress, { readonly kind: "querying" }>;
+
+export function stepDigests(state: OpenStream, digests: Digests, world: World, nowMs: number): Step {
+  const { progress } = state;
+  if (progress.kind !== "querying" || progress.owes !== undefined) {
+    if (!state.isAskable) return { state, effects: nothing };
+    const message = `node ${state.node} sent digests that nobody asked for`;
+    return end(refuse("digests-unasked", "INVALID_ARGUMENT", message), state);
+  }
+  const fault = faultOf(progress, digests, world);
+  if (fault !== undefined) return refused(state, fault);
+  const { comparison } = progress;
+  const known: Querying = { ...progress, revision: digests.revision };
+  if (comparison === undefined) {
+    return goOn(state, known, compareSums(world.digestCut(nowMs), digests.buckets), world, nowMs);
+  }
+  const reported = [...comparison.reported, ...digests.resources];
+  if (reported.length > comparisonLimits.hashesMax) return giveUp(state, "foreign", world, nowMs);
+  if (!digests.last) {
+    return { state: { ...state, progress: { ...known, comparison: { ...comparison, reported } } }, effects: nothing };
+  }
+  const compared = compareHashes({ ...comparison, reported });
+  return typeof compared === "string" ? refused(state, compared) : goOn(state, known, compared, world, nowMs);
+}
+
+/** The agent is there but did not answer in time: an older one may not know the question. */
+export function isUnanswered({ progress }: OpenStream, world: World, nowMs: number): boolean {
+  return progress.kind === "querying" && nowMs - progress.sinceMs > world.limits.digestsMs;
+}
+
+/** A snapshot takes the place of the repair, and what the agent still answers is passed over. */
+export function giveUp(state: OpenStream, instead: SnapshotReason, world: World, nowMs: number): Step {
+  if (state.progress.kind !== "querying") return { state, effects: nothing };
+  const { need, owes } = state.progress;
+  // Until it was asked there is no answer to pass over.
+  const isAskable = state.isAskable && owes !== undefined;
+  return beginSnapshot({ ...state, isAskable }, need, instead, world, nowMs);
+}
+
+// The form of one message, not what it says of resources.
+function faultOf({ comparison, revision }: Querying, digests: Digests, world: World): string | undefined {
+  if (digests.revision > BigInt(world.head)) return `of revision ${digests.revision}, the head is ${world.head}`;
+  if (revision !== undefined && digests.revision !== revision) {
+    return `of revision ${digests.revision} after those of ${revision}`;
+  }
+  if (comparison !== undefined) {
+    return digests.buckets.length === 0 ? undefined : "sums of buckets where hashes were asked for";
+  }
+  if (digests.resources.length > 0) return "hashes where sums of buckets were asked for";
+  if (digests.buckets.length !== digestBuckets) return `${digests.buckets.length} sums of ${digestBuckets} buckets`;
+  return digests.last ? undefined : "sums of buckets without an end";
+}
+
+function refused(state: OpenStream, fault: string): Step {
+  const message = `node ${state.node} sent digests that cannot be: ${fault}; update the agent`;
+  return end(refuse("bad-digests", "INVALID_ARGUMENT", message), state);
+}
+
+function goOn(state: OpenStream, progress: Querying, comparison: Comparison, world: World, nowMs: number): Step {
+  if (isSnapshotSmaller(comparison)) return beginSnapshot(state, progress.need, "smaller", world, nowMs);
+  const next = askNext(comparison, comparisonLimits);
+  if (next === undefined) return repair(state, progress, comparison, world, nowMs);
+  const owes = { allBuckets: false, buckets: next.buckets };
+  return { state: { ...state, progress: { ...progress, owes, comparison: next.comparison } }, effects: nothing };
+}
+
+function repair(state: OpenStream, { need }: Querying, comparison: Comparison, world: World, nowMs: number): Step {
+  const answer = answerTo(need.doubt, world);
+  if (answer.kind !== "snapshot") return giveBack(state, need, world);
+  const { cut, differing } = comparison;
+  if (differing.length === 0 && cut.revision === world.head) {
+    const equal = follow({ ...state, hasTurn: false }, world.head);
+    return { state: equal.state, effects: [{ kind: "release-snapshot" }, ...equal.effects] };
+  }
+  const { isMassRemovalConfirmed } = answer;
+  const transfer = world.repair(comparison, isMassRemovalConfirmed);
+  if (transfer === undefined) return beginSnapshot(state, need, "compacted", world, nowMs);
+  const { puts, removed } = comparison;
+  const note: Note = { kind: "repair", transfer, differences: { cut, puts, removed }, isMismatch: need.isMismatch };
+  return {
+    state: {
+      ...state,
+      isRemovalConfirmed: isMassRemovalConfirmed,
+      progress: { kind: "transferring", transfer, next: 0 },
+    },
+    effects: [{ kind: "note", note }],
+  };
+}
