@@ -255,11 +255,11 @@ describe("bad input ends what sent it, and nothing else", () => {
 
   for (const { name, counted, does, until: is } of cases) {
     test(name, async () => {
-      const before = counted === undefined ? 0 : running.metric(counted);
+      const countedBefore = counted === undefined ? 0 : running.metric(counted);
       const client = new RawClient(running.address);
       await does(client);
       await until(() => (is ?? isClosed)(client), "its end");
-      if (counted !== undefined) await until(() => running.metric(counted) > before, counted);
+      if (counted !== undefined) await until(() => running.metric(counted) > countedBefore, counted);
       client.close();
       await until(() => running.metric("weft_fanout_streams") === 1, "the end of its streams");
       await follow();
