@@ -145,7 +145,8 @@ export class ScriptedAgent {
   #arrived(bytes: Buffer): void {
     const response = fromBinary(SyncResponseSchema, bytes);
     this.arrivals.push({ response, bytes: bytes.length });
-    const isActive = this.held.take(response);
+    // A Goaway comes alone, perhaps instead of Welcome.
+    const isActive = response.goaway === undefined && this.held.take(response);
     if (this.#doesAck) this.#answer(response, isActive);
     if (this.#doesAnswerDigests && response.digestQuery !== undefined) {
       for (const value of this.held.digests(response.digestQuery)) this.send({ case: "digests", value });
