@@ -117,18 +117,23 @@ const statusFlags = {
   ...remoteFlags,
   output: tableOrJson,
   watch: boolean({ help: "Go on: the state again whenever it changes." }),
+  laggards: boolean({
+    help: "Counts, and the nodes that do not run the newest revision whole, with reasons; not all nodes.",
+  }),
 } as const;
 
 const status = defineCommand({
   name: "weft status",
   summary: "Show which node runs which revision, and what each could not do.",
+  details: "The laggards are those furthest behind first, 100 at most.",
   flags: statusFlags,
   examples: [
     "weft status --controlplane 10.0.0.1:7000 --insecure",
     "weft status -o json --watch --controlplane 10.0.0.1:7000 --insecure",
   ],
   alternatives: [clientTlsAlternative],
-  check: (values) => checkClientTls(values),
+  check: (values) =>
+    values.watch && values.laggards ? "--watch and --laggards exclude each other" : checkClientTls(values),
 });
 
 const waitFlags = {
@@ -209,6 +214,40 @@ const revisions = defineCommand({
   check: (values) => checkClientTls(values),
 });
 
+const traceFlags = {
+  ...remoteFlags,
+  revision: single({
+    value: "[EPOCH.]N",
+    help: "Revision to show; also as the bare word behind the command. Default: the newest.",
+    parse: parseRevision,
+  }),
+  slowest: integer({ min: 1, max: 10_000, default: 10, help: "How many of the slowest nodes to show." }),
+  node: listOf({
+    value: "NAME",
+    isCommaSeparated: true,
+    help: "Node to show beside them.",
+    parse: (name) => (name === "" ? { ok: false, problem: "give a name" } : { ok: true, value: name }),
+  }),
+  output: tableOrJson,
+} as const;
+
+const trace = defineCommand({
+  name: "weft trace",
+  summary: "Show how a revision went: noticed, compiled, committed, sent, and when each node acked it.",
+  details:
+    "From acks alone; no tracing system is needed. Recent revisions are remembered. In a bar, - is on the way (both\n" +
+    "directions, and waiting), # is on the node from received to active.\n" +
+    "Exit codes: 0; 1 if the revision is not remembered or its epoch ended.",
+  flags: traceFlags,
+  operand: "revision",
+  examples: [
+    "weft trace 42 --controlplane 10.0.0.1:7000 --insecure",
+    "weft trace --slowest 3 --node node-7 -o json --controlplane 10.0.0.1:7000 --insecure",
+  ],
+  alternatives: [clientTlsAlternative],
+  check: (values) => checkClientTls(values),
+});
+
 const confirmRemovalFlags = {
   ...remoteFlags,
   output: choice({ short: "o", choices: ["text", "json"], default: "text", help: "Form of the result." }),
@@ -237,6 +276,7 @@ export const weft = defineProgram({
     "get services": getServices,
     "get backends": getBackends,
     revisions,
+    trace,
     "confirm-removal": confirmRemoval,
   },
 });
@@ -246,6 +286,7 @@ export type ExplainValues = Values<typeof explainFlags>;
 export type StatusValues = Values<typeof statusFlags>;
 export type WaitValues = Values<typeof waitFlags>;
 export type GetValues = Values<typeof getFlags>;
+export type TraceValues = Values<typeof traceFlags>;
 export type ConfirmRemovalValues = Values<typeof confirmRemovalFlags>;
 export type RevisionsValues = Values<typeof revisionsFlags>;
 

@@ -6,12 +6,14 @@ import {
   FleetService,
   GetStateRequestSchema,
   GetStatusRequestSchema,
+  GetTraceRequestSchema,
   WaitRequestSchema,
   WatchRevisionsRequestSchema,
   WatchStatusRequestSchema,
   type ConfirmRemovalResponse,
   type GetStateResponse,
   type GetStatusResponse,
+  type GetTraceResponse,
   type WaitRequestSchema as WaitRequestDescriptor,
   type WaitResponse,
   type WatchRevisionsResponse,
@@ -73,8 +75,13 @@ export class FleetClient implements Disposable {
   }
 
   /** @throws ProgramError */
-  async getStatus(): Promise<GetStatusResponse> {
-    return await this.#ask(FleetService.method.getStatus, create(GetStatusRequestSchema));
+  async getStatus(withoutNodes = false): Promise<GetStatusResponse> {
+    return await this.#ask(FleetService.method.getStatus, create(GetStatusRequestSchema, { withoutNodes }));
+  }
+
+  /** @throws ProgramError */
+  async getTrace(request: MessageInitShape<typeof GetTraceRequestSchema>): Promise<GetTraceResponse> {
+    return await this.#ask(FleetService.method.getTrace, create(GetTraceRequestSchema, request));
   }
 
   /** @throws ProgramError */

@@ -39,8 +39,12 @@ function explain({ code, details }: ServiceError, target: string): Explained {
         remedy: said.includes("certificate") ? "" : remedy,
       };
     }
-    case status.NOT_FOUND:
-      return { code: "not-found", message: `${at}: ${said}`, remedy: "weft status lists the nodes that it knows" };
+    case status.NOT_FOUND: {
+      const remedy = said.startsWith("revision") ? "" : "weft status lists the nodes that it knows";
+      return { code: "not-found", message: `${at}: ${said}`, remedy };
+    }
+    case status.FAILED_PRECONDITION:
+      return { code: "failed", message: `${at}: ${said}`, remedy: "" };
     case status.INVALID_ARGUMENT:
       return { code: "usage", message: `${at} refuses the request: ${said}`, remedy: "" };
     case status.UNIMPLEMENTED:

@@ -22,6 +22,8 @@ async function main(signal: AbortSignal): Promise<ExitCode> {
       return (await import("./get.ts")).runGetBackends(parsed.values, signal);
     case "confirm-removal":
       return (await import("./confirm-removal.ts")).runConfirmRemoval(parsed.values, signal);
+    case "trace":
+      return (await import("./trace.ts")).runTrace(parsed.values, signal);
     case "revisions":
       return (await import("./revisions.ts")).runRevisions(parsed.values, signal);
   }

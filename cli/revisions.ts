@@ -17,7 +17,7 @@ export async function runRevisions(values: RevisionsValues, signal: AbortSignal)
   using client = FleetClient.connect(values, AbortSignal.any([signal, ended.signal]));
   const past: RevisionEvent[] = [];
   // Also tells an unreachable control plane from one that has no revisions yet.
-  if (!values.watch) await client.getStatus();
+  if (!values.watch) await client.getStatus(true);
   let pause = values.watch ? undefined : setTimeout(() => ended.abort(), pastPauseMs);
   try {
     for await (const { event } of client.watchRevisions(values.past)) {

@@ -13,10 +13,13 @@ import {
   FleetService,
   GetStateResponseSchema,
   GetStatusResponseSchema,
+  GetTraceResponseSchema,
   WaitResponseSchema,
   WatchRevisionsResponseSchema,
   WatchStatusResponseSchema,
   type GetStateRequest,
+  type GetStatusRequest,
+  type GetTraceRequest,
   type WaitRequest,
   type WatchRevisionsRequest,
 } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
@@ -38,7 +41,8 @@ type Stream<S extends Parameters<typeof create>[0]> =
 
 /** Calls that are not scripted are refused as UNIMPLEMENTED. */
 export interface Script {
-  readonly getStatus?: () => MessageInitShape<typeof GetStatusResponseSchema>;
+  readonly getStatus?: (request: GetStatusRequest) => MessageInitShape<typeof GetStatusResponseSchema>;
+  readonly getTrace?: (request: GetTraceRequest) => MessageInitShape<typeof GetTraceResponseSchema>;
   readonly confirmRemoval?: () => MessageInitShape<typeof ConfirmRemovalResponseSchema>;
   readonly watchStatus?: () => Stream<typeof WatchStatusResponseSchema>;
   readonly watchRevisions?: (request: WatchRevisionsRequest) => Stream<typeof WatchRevisionsResponseSchema>;
@@ -61,9 +65,16 @@ export async function scriptedFleet(
 ): Promise<ScriptedFleet> {
   const server = new Server();
   server.addService(serviceDefinition(FleetService), {
-    getStatus: (_: ServerUnaryCall<unknown, unknown>, answer: sendUnaryData<unknown>) => {
+    getStatus: (call: ServerUnaryCall<GetStatusRequest, unknown>, answer: sendUnaryData<unknown>) => {
       try {
-        answer(null, create(GetStatusResponseSchema, required(script.getStatus)()));
+        answer(null, create(GetStatusResponseSchema, required(script.getStatus)(call.request)));
+      } catch (error) {
+        answer(refusalOf(error));
+      }
+    },
+    getTrace: (call: ServerUnaryCall<GetTraceRequest, unknown>, answer: sendUnaryData<unknown>) => {
+      try {
+        answer(null, create(GetTraceResponseSchema, required(script.getTrace)(call.request)));
       } catch (error) {
         answer(refusalOf(error));
       }

@@ -1,6 +1,7 @@
 /** `weft status`: which node runs which revision. */
 import { FailureCategory, type Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { FleetStatus, HeldRemoval, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import type { FleetStatus, HeldRemoval, NodeCounts, NodeStatus } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { ProgramError } from "@weft/proto/program/errors.ts";
 import { exitCodes, type ExitCode } from "@weft/proto/program/exit.ts";
 import { writeOut } from "@weft/proto/program/stdout.ts";
 import type { StatusValues } from "./commands.ts";
@@ -11,6 +12,11 @@ import { printWireEpoch } from "./printed.ts";
 export async function runStatus(values: StatusValues, signal: AbortSignal): Promise<ExitCode> {
   using client = FleetClient.connect(values, signal);
   const print = values.output === "json" ? printJson : printTable;
+  if (values.laggards) {
+    const { status } = await client.getStatus(true);
+    if (status !== undefined) await writeOut(values.output === "json" ? laggardsJson(status) : laggardsText(status));
+    return exitCodes.ok;
+  }
   if (!values.watch) {
     const { status } = await client.getStatus();
     if (status !== undefined) await writeOut(print(status));
@@ -50,8 +56,46 @@ function printJson(status: FleetStatus): string {
   return `${JSON.stringify(heldRemoval === undefined ? fixed : { ...fixed, heldRemoval: heldOf(heldRemoval) })}\n`;
 }
 
+function laggardsJson(status: FleetStatus): string {
+  const { current, behind, failing, disconnected } = countsOf(status);
+  const laggards = status.laggards.map(({ node, applied, reason }) => ({ node, applied: Number(applied), reason }));
+  const counts = { current, behind, failing, disconnected };
+  const { laggardsTotal } = status;
+  const fixed = { epoch: printWireEpoch(status.epoch), revision: Number(status.revision), counts };
+  return `${JSON.stringify({ ...fixed, laggards, laggardsTotal })}\n`;
+}
+
+function laggardsText(status: FleetStatus): string {
+  countsOf(status);
+  return headOf(status) + countsLine(status) + laggardLines(status);
+}
+
+function countsOf({ counts }: FleetStatus): NodeCounts {
+  if (counts !== undefined) return counts;
+  throw new ProgramError("unsupported", "the control plane is older and does not count nodes", {
+    remedy: "leave --laggards out, or update it",
+  });
+}
+
+function headOf(status: FleetStatus): string {
+  return `epoch ${printWireEpoch(status.epoch)}  revision ${status.revision}${status.synced ? "" : "  (source not synced yet)"}\n`;
+}
+
+// None from a control plane that does not count.
+function countsLine({ counts }: FleetStatus): string {
+  if (counts === undefined) return "";
+  const { current, behind, failing, disconnected } = counts;
+  const total = current + behind + failing + disconnected;
+  return `nodes ${total}: ${current} current, ${behind} behind, ${failing} failing, ${disconnected} disconnected\n`;
+}
+
+function laggardLines({ laggards, laggardsTotal }: FleetStatus): string {
+  const lines = laggards.map(({ node, applied, reason }) => `lags: ${node} (at revision ${applied}): ${reason}\n`);
+  const left = laggardsTotal - laggards.length;
+  return lines.join("") + (left > 0 ? `lags: and ${left} more\n` : "");
+}
+
 function printTable(status: FleetStatus): string {
-  const head = `epoch ${printWireEpoch(status.epoch)}  revision ${status.revision}${status.synced ? "" : "  (source not synced yet)"}\n`;
   const rows = status.nodes.map((node) => [
     node.node,
     node.connected ? "yes" : "no",
@@ -64,7 +108,8 @@ function printTable(status: FleetStatus): string {
   ]);
   const nodes = table(["NODE", "CONNECTED", "RECEIVED", "APPLIED", "LAG", "ROUND-TRIP", "DATAPLANE", "FAILURES"], rows);
   const held = status.heldRemoval === undefined ? "" : printHeld(status.heldRemoval);
-  return head + held + nodes + status.nodes.flatMap(failureLines).join("");
+  const failures = status.nodes.flatMap(failureLines).join("");
+  return headOf(status) + countsLine(status) + held + nodes + failures + laggardLines(status);
 }
 
 function heldOf({ services, ofServices, sinceMs, untilMs, serviceNames }: HeldRemoval) {

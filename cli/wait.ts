@@ -66,7 +66,7 @@ async function waitFor(
 
 // A bare revision is bound to the epoch of now: after a reconnect the same number could be another history's.
 async function readTarget(values: WaitValues, client: FleetClient): Promise<Pick<WaitInit, "cursor" | "drained">> {
-  const { status } = await client.getStatus();
+  const { status } = await client.getStatus(true);
   if (values.revision === undefined) {
     return {
       drained: values.drained.map(({ address, port }) => ({ address: Uint8Array.from(addressBytes(address)), port })),

@@ -8,6 +8,7 @@ import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/prot
 import { fanoutLimits } from "./fanout/fanout-limits.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
+import { traceFlags } from "./trace/trace-flags.ts";
 
 export const controlPlaneCommand = defineCommand({
   name: "weft-controlplane",
@@ -53,6 +54,7 @@ export const controlPlaneCommand = defineCommand({
       minMs: 1,
       help: "How long agents may take to leave at shutdown. They are told when to come back, 1,000 a second.",
     }),
+    ...traceFlags,
     ...logFlags,
   },
   examples: [

@@ -59,6 +59,9 @@ status: {addresses: [{type: InternalIP, address: ${internalIp}}]}
 `;
 }
 
+// What every program has, and what belongs to a part of this one.
+const subsystemName = /^weft_(?:build_info|metrics_series|(?:source|kubernetes|compile|catalog|log|fanout|fleet)_)/;
+
 const both = [{ address: "10.0.0.1" }, { address: "10.0.0.2" }];
 const files = { "service.yaml": service, "slice.yaml": slice(both), "nodes.yaml": nodeObject("n1", "192.168.0.1") };
 const drained = [{ address: addressBytes(address("10.0.0.1")), port: 8080 }];
@@ -75,11 +78,12 @@ test("prints one ready line, serves its pages and ends with 0 on SIGTERM", async
   assert.deepEqual(await plane.get("/livez"), { status: 200, body: "ok\n" });
   assert.deepEqual(await plane.get("/readyz"), { status: 200, body: "ready\n" });
   const metrics = await plane.get("/metrics");
-  assert.match(metrics.body, /^weft_controlplane_revision 1$/m);
-  assert.match(metrics.body, /^weft_controlplane_nodes\{state="disconnected"\} 1$/m);
+  assert.match(metrics.body, /^weft_catalog_revision 1$/m);
+  assert.match(metrics.body, /^weft_fleet_nodes\{state="disconnected"\} 1$/m);
   const documented = readFileSync(new URL("../docs/metrics.md", import.meta.url), "utf8");
   for (const [, name] of metrics.body.matchAll(/^# HELP (\S+)/gm)) {
     assert.match(documented, new RegExp(`^\\| \`${name}[\`{]`, "m"), `docs/metrics.md lacks ${name}`);
+    if (name?.startsWith("weft_") === true) assert.match(name, subsystemName);
   }
   assert.equal((await plane.get("/nothing")).status, 404);
   assert.equal(await plane.stop("SIGTERM"), 0);
@@ -210,7 +214,7 @@ test("a refused manifest is said once and counted, and the rest is served", asyn
   await plane.logged(/info revision revision=2 /);
   assert.equal(plane.stderr.match(/refused: bad\.yaml: Service shop\/bad: spec\.ports\[0\]\.port/g)?.length, 1);
   assert.equal(plane.stderr.match(/refused: broken\.yaml:\d+: /g)?.length, 1);
-  assert.match((await plane.get("/metrics")).body, /^weft_controlplane_refusals 2$/m);
+  assert.match((await plane.get("/metrics")).body, /^weft_source_refusals 2$/m);
 });
 
 test("HTTP waits are for the caller's own address and answer with counts", async () => {

@@ -1,5 +1,6 @@
 /** `weft-controlplane`: flags in, sources, streams, fleet and HTTP out. */
 import { randomBytes } from "node:crypto";
+import { hostname } from "node:os";
 import { listenGrpc } from "@weft/proto/grpc/listener.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { ExitCode } from "@weft/proto/program/exit.ts";
@@ -13,6 +14,8 @@ import { parseCommand } from "@weft/proto/program/parse.ts";
 import { addProcessMetrics } from "@weft/proto/program/process-metrics.ts";
 import { serverSecurity } from "@weft/proto/program/tls-flags.ts";
 import { version } from "@weft/proto/program/version.ts";
+import { openTracing } from "@weft/proto/telemetry/open-tracing.ts";
+import { tracesUrl } from "@weft/proto/telemetry/tracing-flags.ts";
 import { controlPlaneCommand as command } from "./command.ts";
 import { callIdentifier } from "./fanout/call-identity.ts";
 import { addDiscoveryService } from "./fanout/discovery-service.ts";
@@ -29,6 +32,9 @@ import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { openSource } from "./open-source.ts";
 import { Pipeline, pipelineLimits } from "./pipeline.ts";
 import { chooseSource } from "./source-flags.ts";
+import { RevisionSpans } from "./trace/revision-spans.ts";
+import { runTraces } from "./trace/run-traces.ts";
+import { TraceChoice } from "./trace/trace-choice.ts";
 
 runMain(command.name, async (signal) => {
   const parsed = parseCommand(command, process.argv.slice(2), process.env);
@@ -44,6 +50,9 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   if (typeof choice === "string") throw new ProgramError("usage", choice, { remedy: "" });
   const { source, name, missing: unsynced } = await openSource(choice, { log, metrics, version });
 
+  const url = tracesUrl(values, process.env);
+  const resource = { "service.name": command.name, "service.instance.id": hostname() };
+  await using tracing = url === undefined ? undefined : await openTracing({ url, resource, log, metrics });
   const startedMs = Date.now();
   const fleet = new Fleet(startedMs);
   addFleetMetrics(metrics, fleet);
@@ -55,6 +64,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
     log,
     metrics,
     version,
+    traces: tracing && new TraceChoice({ ratio: values.traceRatio, nodes: values.traceNodes }),
     compiler: { serviceCidrs: values.serviceCidr },
     limits: { ...pipelineLimits, fanout: { ...pipelineLimits.fanout, drainMs: values.drain } },
     massRemoval: {
@@ -63,6 +73,8 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
       holdMs: values.massRemovalHold,
     },
   });
+
+  const spans = tracing && new RevisionSpans(tracing, name, fleet.epoch);
 
   const server = createGrpcServer(streamLimits);
   const identify = callIdentifier(security);
@@ -81,7 +93,10 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
 
   process.stdout.write(`ready grpc=${grpc.address} http=${http.address}\n`);
   log.info("control plane runs", { version, source: name, grpc: grpc.address, http: http.address });
-  await runAll([(stop) => pipeline.run(stop), (stop) => runFleet(fleet, stop)], signal);
+  const parts = [(stop: AbortSignal) => pipeline.run(stop), (stop: AbortSignal) => runFleet(fleet, stop)];
+  // First: it misses no commit.
+  if (spans !== undefined) parts.unshift((stop) => runTraces(fleet, spans, stop));
+  await runAll(parts, signal);
   log.info("control plane ends", { signal: signal.reason });
   return exitCodes.ok;
 }

@@ -13,7 +13,7 @@ export interface PipelineMetrics {
 export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fanout): PipelineMetrics {
   const gauge = (name: string, help: string, read: () => number): void =>
     metrics.observed("gauge", { name, help }, read);
-  gauge("weft_catalog_revision", "Head of the catalog.", () => catalog.head);
+  gauge("weft_catalog_revision", "The head: the newest revision.", () => catalog.head);
   gauge("weft_catalog_bytes", "Bytes of the encoded resources.", () => catalog.sizes.bytes);
   gauge(
     "weft_catalog_tombstones",
@@ -53,9 +53,12 @@ export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fano
   );
   gauge("weft_fanout_snapshots_waiting", "Agents that wait for their turn.", () => fanout.sizes.snapshots.waiting);
   return {
-    commits: metrics.counter({ name: "weft_commits_total", help: "Commits." }),
+    commits: metrics.counter({ name: "weft_catalog_commits_total", help: "Commits." }),
     commitDelaySeconds: metrics.histogram(
-      { name: "weft_commit_delay_seconds", help: "From the first change noticed by the source until its commit." },
+      {
+        name: "weft_catalog_commit_delay_seconds",
+        help: "From the first change noticed by the source until its commit.",
+      },
       latencyBuckets,
     ),
     collisions: metrics.gauge({

@@ -27,6 +27,8 @@ import { Transfer } from "./fanout/transfer.ts";
 import { transferLimits } from "./fanout/transfers.ts";
 import type { TransferLimits } from "./fanout/transfers.ts";
 import type { FleetObserver } from "./fleet/fleet-observer.ts";
+import { HeapCompaction } from "./heap-compaction.ts";
+import { inTurns } from "./in-turns.ts";
 import type { CommitLog } from "./log/commit-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import type { HeldRemoval, MassRemovalLimits } from "./mass-removal/mass-removal.ts";
@@ -35,6 +37,7 @@ import { nodeViewMessage } from "./node-view-message.ts";
 import { pipelineMetrics } from "./pipeline-metrics.ts";
 import type { PipelineMetrics } from "./pipeline-metrics.ts";
 import type { ChangeBatch, Source, SourceSink } from "./source/source.ts";
+import type { TraceChoice } from "./trace/trace-choice.ts";
 
 export interface PipelineLimits {
   readonly catalog: CatalogLimits;
@@ -63,6 +66,8 @@ export interface PipelineOptions {
   readonly massRemoval?: MassRemovalLimits;
   /** Default: `pipelineLimits`. */
   readonly limits?: PipelineLimits;
+  /** Which revisions are traced; default: none. */
+  readonly traces?: TraceChoice | undefined;
   /** Unix milliseconds with fractions; never goes back. Default: the clock. */
   readonly now?: () => number;
   /** From 0 to 1, exclusive. Default: `Math.random`. */
@@ -90,6 +95,7 @@ export class Pipeline implements SourceSink {
   readonly #limits: PipelineLimits;
   readonly #compiler: Compiler;
   readonly #guard: RemovalGuard;
+  readonly #compaction = new HeapCompaction();
   readonly #metrics: PipelineMetrics;
   readonly #fanoutMetrics: FanoutMetrics;
   readonly #now: () => number;
@@ -133,6 +139,7 @@ export class Pipeline implements SourceSink {
       renamed: (epoch) => catalog.rename(epoch),
       massRemoval,
       isRemovalConfirmed: () => this.#guard.isConfirmed,
+      traceOf: options.traces && ((revision) => options.traces?.contextOf(revision)),
     });
     this.#metrics = pipelineMetrics(options.metrics, catalog, this.fanout);
   }
@@ -192,7 +199,8 @@ export class Pipeline implements SourceSink {
 
   /** Runs the source, the commits and the streams until `signal` aborts; rejects when a restart is warranted. */
   async run(signal: AbortSignal): Promise<void> {
-    using _ = this.#guard;
+    using _guard = this.#guard;
+    using _compaction = this.#compaction;
     const failed = new AbortController();
     const stop = AbortSignal.any([signal, failed.signal]);
     const guarded = async (part: Promise<void>): Promise<void> => {
@@ -231,30 +239,45 @@ export class Pipeline implements SourceSink {
 
   // Undefined: nothing that agents hold is different.
   async #commitPending(): Promise<Flush | undefined> {
-    const { fleet, history, source, log } = this.#options;
-    const noticedMs = this.#pendingSinceMs ?? this.#now();
+    const { fleet, history, source, log, traces } = this.#options;
+    const startedMs = this.#now();
+    const noticedMs = this.#pendingSinceMs ?? startedMs;
     this.#pendingSinceMs = undefined;
-    const compiled = this.#compiler.take();
+    const compiled = await inTurns(this.#compiler.takeInSteps());
     this.#sayCollisions(compiled);
     const isFirst = this.catalog.head === revisionZero;
     if (isFirst || compiled.areNodesChanged) {
       fleet.nodesKnown(source.hasNodes ? new Set(this.#compiler.nodes().keys()) : undefined);
     }
     const commit = this.catalog.draft(compiled);
+    const compiledMs = this.#now();
     if (commit !== undefined) {
       const appended = await history.append(commit);
       if (appended.kind === "fenced")
         throw new Error(`revision ${commit.revision} was not appended: ${appended.reason}`);
       const nowMs = this.#now();
       this.catalog.apply(commit);
-      fleet.committed(commit, this.fanout.headDeltaBytes(), Math.round(nowMs * 1_000));
+      // Before the first delta to it is made.
+      const trace = traces?.choose({ epoch: this.catalog.epoch, revision: commit.revision }, this.fanout.sizes.agents);
+      fleet.committed(commit, this.fanout.headDeltaBytes(), inUs(nowMs), {
+        noticedAtUs: inUs(Math.min(noticedMs, startedMs)),
+        compileStartedAtUs: inUs(startedMs),
+        compiledAtUs: inUs(compiledMs),
+        traceId: trace?.traceId,
+      });
+      this.#compaction.committed(commit);
       this.#metrics.commits.inc();
       this.#metrics.commitDelaySeconds.observe(Math.max(0, nowMs - noticedMs) / 1_000);
       log.debug("committed", { revision: commit.revision, puts: commit.puts.length, removals: commit.removals.length });
     }
     if (isFirst) fleet.synced();
     this.fanout.viewsChanged(compiled.nodeViewsChanged);
-    return commit === undefined ? undefined : this.fanout.broadcast();
+    if (commit === undefined) return undefined;
+    const flush = this.fanout.broadcast();
+    const told = flush.done.then(() => fleet.flushed(commit.revision, inUs(this.#now())));
+    // It never rejects; a stream that stalls may keep it for as long as it lives.
+    void told;
+    return flush;
   }
 
   // Each one once for as long as it stands.
@@ -268,6 +291,10 @@ export class Pipeline implements SourceSink {
     this.#collisionsSaid = standing;
     this.#metrics.collisions.set(standing.size);
   }
+}
+
+function inUs(ms: number): number {
+  return Math.round(ms * 1_000);
 }
 
 // Never goes back within a process, unlike Date.now.

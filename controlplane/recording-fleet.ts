@@ -17,6 +17,7 @@ export interface RecordedNode {
 export class RecordingFleet implements FleetObserver {
   readonly epochs: Epoch[] = [];
   readonly commits: { readonly commit: Commit; readonly bytes: number }[] = [];
+  readonly flushes: Revision[] = [];
   readonly nodes = new Map<string, RecordedNode>();
   /** "node reason" of every disconnection. */
   readonly departures: string[] = [];
@@ -39,6 +40,10 @@ export class RecordingFleet implements FleetObserver {
 
   committed(commit: Commit, bytes: number): void {
     this.commits.push({ commit, bytes });
+  }
+
+  flushed(revision: Revision): void {
+    this.flushes.push(revision);
   }
 
   connected(connection: NodeConnection): void {

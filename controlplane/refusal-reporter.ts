@@ -12,12 +12,12 @@ export function refusalReporter(
 ): (added: readonly string[], cleared: readonly string[]) => void {
   let standing = 0;
   const total = metrics.counter({
-    name: "weft_controlplane_refusals_total",
+    name: "weft_source_refusals_total",
     help: "Manifests, objects and endpoints that were refused.",
   });
   metrics.observed(
     "gauge",
-    { name: "weft_controlplane_refusals", help: "Manifests, objects and endpoints that are refused now." },
+    { name: "weft_source_refusals", help: "Manifests, objects and endpoints that are refused now." },
     () => standing,
   );
   return (added, cleared) => {

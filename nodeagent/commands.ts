@@ -7,6 +7,7 @@ import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseDialAddress, parseListenAddress, printHostPort } from "@weft/proto/program/socket-address.ts";
 import { checkClientTls, clientTlsAlternative, clientTlsFlags } from "@weft/proto/program/tls-flags.ts";
+import { tracingFlags } from "@weft/proto/telemetry/tracing-flags.ts";
 import { planFlags } from "./plan/plan-flags.ts";
 import { defaultSyncLimits } from "./sync/sync-state.ts";
 
@@ -81,6 +82,7 @@ const run = defineCommand({
       help: "Share of the services whose removal waits for confirmation; 0 turns that off.",
     }),
     ...clientTlsFlags,
+    ...tracingFlags,
     ...logFlags,
   },
   examples: [

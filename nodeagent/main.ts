@@ -6,7 +6,10 @@ import { createLog } from "@weft/proto/program/log.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { answerNotRun, runMain } from "@weft/proto/program/main.ts";
 import { parseProgram } from "@weft/proto/program/parse.ts";
+import type { Metrics } from "@weft/proto/program/metrics.ts";
 import { writeLines, writeOut } from "@weft/proto/program/stdout.ts";
+import type { Tracing } from "@weft/proto/telemetry/open-tracing.ts";
+import { tracesUrl } from "@weft/proto/telemetry/tracing-flags.ts";
 import { program } from "./commands.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
 import { planLines } from "./plan/plan-line.ts";
@@ -64,6 +67,7 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
   addProcessMetrics(metrics, program.name);
   const address = printHostPort(values.controlplane);
   const openStream = dialer({ address, ...clientCredentials(clientSecurity(values), { log, signal }) });
+  await using tracing = await createTracing(values, log, metrics);
   await using dataplane = await createDataplane(values, log);
   const agent = await Agent.open({
     node: values.node,
@@ -76,6 +80,7 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
     limits: { ...defaultSyncLimits, massRemovalPercent: values.massRemovalThreshold },
     log,
     metrics,
+    spans: tracing,
   });
   await using http =
     values.http === undefined ? undefined : await listenHttp(values.http, agentRoutes(agent, metrics), log);
@@ -89,6 +94,15 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
     process.stdout.write(`ready node=${values.node}${places}\n`);
   });
   log.info("ended; what is live stays live", { signal: String(signal.reason) });
+}
+
+// Undefined: no traces are wanted, and nothing that exports them is loaded.
+async function createTracing(values: RunValues, log: Log, metrics: Metrics): Promise<Tracing | undefined> {
+  const url = tracesUrl(values, process.env);
+  if (url === undefined) return undefined;
+  const { openTracing } = await import("@weft/proto/telemetry/open-tracing.ts");
+  const resource = { "service.name": program.name, "service.instance.id": values.node, "k8s.node.name": values.node };
+  return openTracing({ url, resource, log, metrics });
 }
 
 async function createDataplane(values: RunValues, log: Log): Promise<Dataplane> {

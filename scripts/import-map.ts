@@ -35,6 +35,7 @@ export const ownedPackages: readonly string[] = [
 export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/ids.ts": ["node:crypto, 1.3 us an id"],
   "proto/grpc/listener.ts": ["@grpc/grpc-js", "listening sockets"],
+  "proto/program/compact-heap.ts": ["the heap"],
   "proto/program/credentials.ts": ["@grpc/grpc-js"],
   "proto/program/http.ts": ["HTTP sockets"],
   "proto/program/log.ts": ["stderr", "clock of log lines"],
@@ -57,6 +58,8 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/telemetry/trace-id.ts": ["node:crypto, 1.3 us an id"],
 
   "controlplane/main.ts": ["the process", "randomness of the epoch"],
+  "controlplane/heap-compaction.ts": ["timers", "the heap"],
+  "controlplane/in-turns.ts": ["clock", "the event loop"],
   "controlplane/manifests-folder.ts": ["files"],
   "controlplane/open-source.ts": ["the source that was chosen"],
   "controlplane/mass-removal/removal-guard.ts": ["timers"],
@@ -83,15 +86,15 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/fanout/snapshot-queue.ts": ["the event loop: pacing"],
   "controlplane/fleet/fleet-loop.ts": ["timers"],
   "controlplane/fleet/fleet-service.ts": ["@grpc/grpc-js", "clock"],
-  "controlplane/fleet/status-feed.ts": ["timers"],
+  "controlplane/fleet/status-feed.ts": ["clock", "timers"],
+  "controlplane/trace/run-traces.ts": ["clock", "timers"],
   "controlplane/http/routes.ts": ["the wait route"],
   "controlplane/http/wait-route.ts": ["clock"],
 
   "nodeagent/main.ts": ["the process"],
   "nodeagent/health/health-check-servers.ts": ["HTTP sockets", "timers"],
   "nodeagent/runtime/node-health.ts": ["clock"],
-  "nodeagent/runtime/agent.ts": ["timers", "names of the machine"],
-  "nodeagent/runtime/compact-heap.ts": ["the heap"],
+  "nodeagent/runtime/agent.ts": ["clock", "timers", "names of the machine"],
   "nodeagent/runtime/discovery-stream.ts": ["@grpc/grpc-js"],
   "nodeagent/runtime/fetch-dump.ts": ["HTTP sockets"],
   "nodeagent/runtime/local-addresses.ts": ["devices of the machine"],
@@ -127,12 +130,14 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "cli/output.ts": ["stderr"],
   "cli/revisions.ts": ["timers"],
   "cli/status.ts": ["stdout"],
+  "cli/trace.ts": ["stdout"],
   "cli/wait.ts": ["timers"],
   "cli/confirm-removal.ts": ["stdout"],
 };
 
 /** Shells with pure functions or flags that pure files use; their I/O begins only when a shell asks for it. */
 export const usableByPure: ReadonlySet<string> = new Set([
+  "cli/output.ts",
   "proto/ids.ts",
   "proto/telemetry/trace-id.ts",
   "proto/program/http.ts",

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -28,8 +37,9 @@ function standIn(at: string, version: string): void {
   chmodSync(at, 0o755);
 }
 
-const run = (...args: readonly string[]) =>
-  spawnSync("weft", args, { cwd: folder, encoding: "utf8", env: { PATH: `${path}:/usr/bin:/bin` } });
+const runWith = (env: Readonly<Record<string, string>>, ...args: readonly string[]) =>
+  spawnSync("weft", args, { cwd: folder, encoding: "utf8", env: { PATH: `${path}:/usr/bin:/bin`, ...env } });
+const run = (...args: readonly string[]) => runWith({}, ...args);
 
 describe("a launcher, through a link, from a folder with blanks", () => {
   test("becomes the pinned Node and passes arguments as they are", () => {
@@ -39,6 +49,26 @@ describe("a launcher, through a link, from a folder with blanks", () => {
     const done = run("plan", "--node", "a b", "", "*");
     assert.equal(done.stderr, "");
     assert.deepEqual(JSON.parse(done.stdout), [done.pid, "plan", "--node", "a b", "", "*"]);
+  });
+
+  const cache = join(folder, "repo", "node_modules", ".cache");
+
+  test("keeps compiled code beside what it was compiled from, and changes nothing where that is impossible", () => {
+    rmSync(join(modules, "node"), { force: true });
+    symlinkSync(process.execPath, join(modules, "node"));
+    rmSync(cache, { recursive: true, force: true });
+    run("plan");
+    assert.equal(existsSync(join(cache, "weft")), true);
+    rmSync(cache, { recursive: true });
+    writeFileSync(cache, "no folder");
+    const done = run("plan");
+    assert.deepEqual([done.stderr, done.status], ["", 0]);
+    rmSync(cache);
+  });
+
+  test("leaves the place of compiled code to who sets NODE_COMPILE_CACHE", () => {
+    runWith({ NODE_COMPILE_CACHE: join(folder, "elsewhere") }, "plan");
+    assert.deepEqual([existsSync(cache), existsSync(join(folder, "elsewhere"))], [false, true]);
   });
 
   test("takes the Node of PATH if none is pinned", () => {

@@ -7,11 +7,14 @@ cd "$(dirname "$0")/.."
 # Debian packages, each list in this one place.
 run_packages="iproute2 util-linux libbpf1 openssl"
 build_packages="clang llvm libbpf-dev linux-libc-dev libc6-dev bpftool"
+# The load programs of benches, and what Weft is measured beside.
+bench_packages="gcc libc6-dev nftables iptables"
 
 purpose=${1:-}
 case $purpose in
   demo) packages=$run_packages ;;
-  test | check | bench) packages="$run_packages $build_packages" ;;
+  test | check) packages="$run_packages $build_packages" ;;
+  bench) packages="$run_packages $bench_packages" ;;
   *)
     echo "usage: sh scripts/setup.sh demo|test|check|bench" >&2
     exit 2

@@ -42,5 +42,5 @@ export class CatalogError extends Error {
 
 // Names of backends hold NULs.
 function nameOf(resource: CompiledResource): string {
-  return `${resource.value.kind} ${resource.name.replaceAll("\0", " ")}`;
+  return `${resource.kind} ${resource.name.replaceAll("\0", " ")}`;
 }

@@ -87,13 +87,8 @@ describe("commits", () => {
     held: readonly CompiledResource[],
     then: CompiledChanges,
   ][] = [
-    ["two names with one id", "id-taken", [service], changesOf([{ ...madeService("b"), id: service.id }])],
-    [
-      "two names with one id in one commit",
-      "id-taken",
-      [],
-      changesOf([service, { ...madeService("b"), id: service.id }]),
-    ],
+    ["two names with one id", "id-taken", [service], changesOf([madeService("b", 0, service.id)])],
+    ["two names with one id in one commit", "id-taken", [], changesOf([service, madeService("b", 0, service.id)])],
     ["a backend without its service", "orphan", [], changesOf([backend])],
     ["a service that leaves backends behind", "backends-left", [service, backend], changesOf([], [service])],
     ["a backend put while its service goes", "orphan", [service], changesOf([backend], [service])],

@@ -11,8 +11,7 @@
 import { isSameEpoch, nextRevision, revisionZero } from "@weft/proto/cursor.ts";
 import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
 import { Digest } from "@weft/proto/digest.ts";
-import { hashToBigint } from "@weft/proto/hash.ts";
-import type { ResourceId } from "@weft/proto/ids.ts";
+import type { ResourceId, ResourceKind } from "@weft/proto/ids.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { CatalogError } from "./catalog-error.ts";
@@ -177,7 +176,7 @@ export class Catalog {
     for (const put of wanted.values()) {
       const current = this.get(put.id);
       if (current !== undefined) {
-        if (isSameResource(current, put)) continue;
+        if (current.body === put.body) continue;
         replaced.set(put.id, current);
       }
       puts.push(put);
@@ -198,8 +197,8 @@ export class Catalog {
     this.#head = commit.revision;
     for (const removal of commit.removals) this.#bury(removal);
     // Services first: a backend is counted at its service.
-    for (const put of commit.puts) if (put.value.kind !== "backend") this.#put(put);
-    for (const put of commit.puts) if (put.value.kind === "backend") this.#put(put);
+    for (const put of commit.puts) if (put.kind !== "backend") this.#put(put);
+    for (const put of commit.puts) if (put.kind === "backend") this.#put(put);
     for (const removal of commit.removals) this.#refuseOrphans(removal);
     this.#root = this.#digest.root;
     this.#triggers.add(commit.revision, commit.triggers);
@@ -263,10 +262,10 @@ export class Catalog {
       this.#live.append(live);
     }
     this.#digest.add(resource.id, resource.hash);
-    this.#bytes += resource.bytes.length;
-    this.#counts[resource.value.kind]++;
-    if (resource.value.kind !== "backend") return;
-    const service = this.#entries.get(serviceOf(resource));
+    this.#bytes += resource.bytesLength;
+    this.#counts[resource.kind]++;
+    if (resource.service === undefined) return;
+    const service = this.#entries.get(resource.service);
     if (service?.kind !== "live") throw CatalogError.orphan(resource);
     service.backends++;
   }
@@ -279,7 +278,7 @@ export class Catalog {
     const tombstone: Tombstone = {
       kind: "tombstone",
       id: resource.id,
-      service: resource.value.kind === "backend" ? serviceOf(resource) : undefined,
+      service: resource.service,
       born: entry.born,
       revision: this.#head,
       previous: undefined,
@@ -299,10 +298,10 @@ export class Catalog {
   // Takes a live resource out of every sum.
   #forget(resource: CompiledResource): void {
     this.#digest.remove(resource.id, resource.hash);
-    this.#bytes -= resource.bytes.length;
-    this.#counts[resource.value.kind]--;
-    if (resource.value.kind !== "backend") return;
-    const id = serviceOf(resource);
+    this.#bytes -= resource.bytesLength;
+    this.#counts[resource.kind]--;
+    const id = resource.service;
+    if (id === undefined) return;
     const service = this.#entries.get(id);
     if (service?.kind === "live") service.backends--;
     const left = this.#backendsLeft.get(id);
@@ -328,18 +327,7 @@ export class Catalog {
 
 /** Names, services, backends: whoever reads along can resolve every reference. */
 export function inReadingOrder(resources: readonly CompiledResource[]): readonly CompiledResource[] {
-  const byKind: Record<CompiledResource["value"]["kind"], CompiledResource[]> = { name: [], service: [], backend: [] };
-  for (const resource of resources) byKind[resource.value.kind].push(resource);
+  const byKind: Record<ResourceKind, CompiledResource[]> = { name: [], service: [], backend: [] };
+  for (const resource of resources) byKind[resource.kind].push(resource);
   return [...byKind.name, ...byKind.service, ...byKind.backend];
-}
-
-/** The service of a backend. */
-function serviceOf(resource: CompiledResource): ResourceId {
-  if (resource.value.kind !== "backend") throw new TypeError(`not a backend: ${resource.name}`);
-  return resource.value.backend.service as ResourceId;
-}
-
-function isSameResource(a: CompiledResource, b: CompiledResource): boolean {
-  if (hashToBigint(a.hash) !== hashToBigint(b.hash) || a.bytes.length !== b.bytes.length) return false;
-  return a.bytes.every((byte, i) => byte === b.bytes[i]);
 }

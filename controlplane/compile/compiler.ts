@@ -7,6 +7,7 @@ import { resourceId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { limitTriggers, noTriggers, triggerTimesMax } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
+import type { PackedBytes } from "../catalog/packed-bytes.ts";
 import type { CompiledChanges, CompiledResource } from "../catalog/resource.ts";
 import type { ObjectRefusal } from "../source/projection.ts";
 import type {
@@ -18,13 +19,18 @@ import type {
   SliceTrigger,
   SourceRecord,
 } from "../source/source.ts";
-import { encodeBackend, encodeName, encodeService, familiesOf, isBackendOf, nameOfBackend } from "./encode.ts";
-import type { BackendReferences, DeriveId } from "./encode.ts";
+import { BackendResource } from "./backend-resource.ts";
+import type { BackendOwner } from "./backend-resource.ts";
+import { BackendEncoder } from "./encode-backend.ts";
+import type { BackendReferences } from "./encode-backend.ts";
+import { encodeName, encodeService, familiesOf, nameOfBackend } from "./encode.ts";
+import type { DeriveId } from "./encode.ts";
 import { mergeEndpoints } from "./merge-endpoints.ts";
 import type { EndpointGroup } from "./merge-endpoints.ts";
 import { NodeViews } from "./node-views.ts";
 import type { NodeView, NodeViewsChanged } from "./node-views.ts";
 import { ResourceClaims } from "./resource-claims.ts";
+import { StandingRecords } from "./standing-records.ts";
 
 export interface Compiled extends CompiledChanges {
   /** Whose NodeView changed; a change of a view is no resource. */
@@ -44,11 +50,13 @@ export interface CompilerOptions {
 
 /** What one service has given to the catalog. */
 interface CompiledService {
+  /** What `service` was made of. */
+  readonly record: ServiceRecord;
   readonly service: CompiledResource;
-  /** By resource name. */
-  readonly backends: ReadonlyMap<string, CompiledResource>;
-  /** Interned names that its backends refer to; each counts once per service. */
-  readonly names: ReadonlySet<string>;
+  readonly owner: BackendOwner;
+  readonly backends: readonly BackendResource[];
+  /** Interned names that its backends refer to, without repeats; each counts once per service. */
+  readonly names: readonly string[];
 }
 
 interface CountedName {
@@ -59,13 +67,11 @@ interface CountedName {
 
 export class Compiler {
   readonly #deriveId: DeriveId;
-  readonly #services = new Map<string, ServiceRecord>();
-  readonly #slices = new Map<string, EndpointSliceRecord>();
-  /** By service, then by slice name; also of services that are not known (yet). */
-  readonly #slicesByService = new Map<string, Map<string, EndpointSliceRecord>>();
+  readonly #records = new StandingRecords();
   readonly #compiled = new Map<string, CompiledService>();
   readonly #names = new Map<string, CountedName>();
   readonly #claims = new ResourceClaims();
+  readonly #encoder = new BackendEncoder();
   readonly #nodeViews: NodeViews;
   #touched = new Set<string>();
   // Of slices that were put since the last take, by service; undefined until the first take: what stood before is no change.
@@ -92,25 +98,25 @@ export class Compiler {
   }
 
   get serviceNames(): Iterable<string> {
-    return this.#services.keys();
+    return this.#records.services.keys();
   }
 
   get serviceCount(): number {
-    return this.#services.size;
+    return this.#records.services.size;
   }
 
   hasService(name: string): boolean {
-    return this.#services.has(name);
+    return this.#records.services.has(name);
   }
 
   /** Undefined: no such slice. */
   serviceOfSlice(name: string): string | undefined {
-    return this.#slices.get(name)?.service;
+    return this.#records.slices.get(name)?.service;
   }
 
   /** Names of the slices of a service, known or not. */
   slicesOf(service: string): Iterable<string> {
-    return this.#slicesByService.get(service)?.keys() ?? [];
+    return this.#records.slicesOf(service);
   }
 
   apply(batch: readonly RecordChange[]): void {
@@ -122,22 +128,42 @@ export class Compiler {
 
   /** Compiles what was touched since the last take, and returns what is different by that. */
   take(): Compiled {
+    const steps = this.takeInSteps();
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+  }
+
+  /**
+   * The same in steps of about a service, for callers that have other things to do between two. What is applied meanwhile belongs to
+   * the next take. Must be run to its end before the next one begins.
+   */
+  *takeInSteps(): Generator<undefined, Compiled> {
     const touched = this.#touched;
     this.#touched = new Set();
+    const noted = this.#triggers;
+    this.#triggers = new Map();
+    const areNodesChanged = this.#areNodesChanged;
+    this.#areNodesChanged = false;
+    const nodeViewsChanged = this.#nodeViews.takeChanged();
+    this.#records.openTake();
     // All services first: one that loses its id to another must take its backends back, one that gains it sends them.
     for (const name of touched) {
       const standing = this.#compileService(name);
-      if (standing?.value.kind === "service") touched.add(standing.name);
+      if (standing?.kind === "service") touched.add(standing.name);
+      yield;
     }
     const changed: string[] = [];
-    for (const name of touched) if (this.#compileBackends(name)) changed.push(name);
-
-    const areNodesChanged = this.#areNodesChanged;
-    this.#areNodesChanged = false;
+    for (const name of touched) {
+      if (this.#compileBackends(name)) changed.push(name);
+      yield;
+    }
+    this.#records.closeTake();
     return {
       ...this.#claims.take(),
-      triggers: this.#takeTriggers(changed),
-      nodeViewsChanged: this.#nodeViews.takeChanged(),
+      triggers: triggersOf(noted, changed),
+      nodeViewsChanged,
       areNodesChanged,
       collisions: this.#claims.refusals(),
     };
@@ -146,14 +172,13 @@ export class Compiler {
   #put(record: SourceRecord): void {
     switch (record.kind) {
       case "Service":
-        this.#services.set(record.name, record);
+        this.#records.putService(record);
         this.#touched.add(record.name);
         break;
       case "EndpointSlice":
         this.#noteTrigger(record);
-        this.#dropSlice(record.name);
-        this.#slices.set(record.name, record);
-        getOrAdd(this.#slicesByService, record.service).set(record.name, record);
+        this.#touchServiceOf(record.name);
+        this.#records.putSlice(record);
         this.#touched.add(record.service);
         break;
       case "Node":
@@ -169,11 +194,12 @@ export class Compiler {
   #remove(kind: SourceRecord["kind"], name: string): void {
     switch (kind) {
       case "Service":
-        this.#services.delete(name);
+        this.#records.removeService(name);
         this.#touched.add(name);
         break;
       case "EndpointSlice":
-        this.#dropSlice(name);
+        this.#touchServiceOf(name);
+        this.#records.removeSlice(name);
         break;
       case "Node":
         this.#nodeViews.removeNode(name);
@@ -185,84 +211,78 @@ export class Compiler {
     }
   }
 
-  #dropSlice(name: string): void {
-    const slice = this.#slices.get(name);
-    if (slice === undefined) return;
-    this.#slices.delete(name);
-    this.#touched.add(slice.service);
-    const ofService = this.#slicesByService.get(slice.service);
-    ofService?.delete(name);
-    if (ofService?.size === 0) this.#slicesByService.delete(slice.service);
+  #touchServiceOf(slice: string): void {
+    const service = this.serviceOfSlice(slice);
+    if (service !== undefined) this.#touched.add(service);
   }
 
   // Returns another resource that lost or gained its id by this.
   #compileService(name: string): CompiledResource | undefined {
-    const record = this.#services.get(name);
+    const { record } = this.#records.inputsOf(name);
     const before = this.#compiled.get(name);
     if (record === undefined) return before === undefined ? undefined : this.#claims.remove(before.service);
-    const service = encodeService(record, this.#deriveId);
-    this.#compiled.set(name, { service, backends: before?.backends ?? new Map(), names: before?.names ?? new Set() });
+    if (before?.record === record) return undefined;
+    const made = encodeService(record, this.#deriveId);
+    const service = before?.service.body === made.body ? before.service : made;
+    const { owner, backends, names } = before ?? { owner: { id: made.id, name }, backends: [], names: [] };
+    this.#compiled.set(name, { record, service, owner, backends, names });
     return this.#claims.put(service);
   }
 
   // True if its backends are others by that.
   #compileBackends(name: string): boolean {
-    const record = this.#services.get(name);
+    const { record, slices } = this.#records.inputsOf(name);
     const before = this.#compiled.get(name);
     if (before === undefined) return false;
     const isServed = record !== undefined && this.#claims.holds(before.service);
-    const groups = isServed ? mergeEndpoints(this.#slicesByService.get(name)?.values() ?? [], familiesOf(record)) : [];
+    const groups = isServed ? mergeEndpoints(slices, familiesOf(record)) : [];
 
-    const names = new Set(groups.flatMap(({ endpoint }) => namesOf(endpoint)));
-    for (const value of names) if (!before.names.has(value)) this.#retainName(value);
-    const backends = new Map<string, CompiledResource>();
-    let hasChanged = groups.length !== before.backends.size;
-    for (const group of groups) {
-      const backend = this.#compileBackend(name, group, before);
-      hasChanged ||= before.backends.get(backend.name) !== backend;
-      backends.set(backend.name, backend);
-    }
-    for (const [backendName, backend] of before.backends) if (!backends.has(backendName)) this.#claims.remove(backend);
+    const namesBefore = new Set(before.names);
+    const names = namesIn(groups);
+    for (const value of names) if (!namesBefore.has(value)) this.#retainName(value);
+    // An unchanged backend is taken as it is; what is left in `gone` has left, or is replaced by one of its name.
+    const gone = new Map(before.backends.map((backend) => [contentOf(backend.body, backend.localCopyOf), backend]));
+    const made = new Set<string>();
+    const backends = groups.map((group) => {
+      const body = this.#encoder.encode(group, this.#referencesOf(group.endpoint, before.owner));
+      const localCopyOf = group.isLocalCopy ? group.endpoint.nodeName : "";
+      const content = contentOf(body, localCopyOf);
+      const earlier = gone.get(content);
+      if (earlier !== undefined) {
+        gone.delete(content);
+        return earlier;
+      }
+      const backendName = nameOfBackend(name, group);
+      made.add(backendName);
+      const id = this.#deriveId("backend", backendName);
+      const hash = this.#encoder.hash(id);
+      const backend = new BackendResource(id, body, hash, before.owner, group.address, localCopyOf);
+      this.#claims.put(backend);
+      return backend;
+    });
+    for (const backend of gone.values()) if (!made.has(backend.name)) this.#claims.remove(backend);
     for (const value of before.names) if (!names.has(value)) this.#releaseName(value);
 
     if (record === undefined) this.#compiled.delete(name);
-    else this.#compiled.set(name, { service: before.service, backends, names });
-    return hasChanged;
+    else this.#compiled.set(name, { ...before, backends, names: [...names] });
+    return made.size > 0 || gone.size > 0;
   }
 
   #noteTrigger({ name, service, trigger }: EndpointSliceRecord): void {
-    if (trigger === undefined || trigger.atMs === this.#slices.get(name)?.trigger?.atMs) return;
+    if (trigger === undefined || trigger.atMs === this.#records.slices.get(name)?.trigger?.atMs) return;
     const noted = this.#triggers?.get(service);
     if (noted === undefined) this.#triggers?.set(service, [trigger]);
     else if (noted.length < triggerTimesMax) noted.push(trigger);
   }
 
-  #takeTriggers(changed: readonly string[]): TriggerTimes {
-    const noted = this.#triggers;
-    this.#triggers = new Map();
-    if (noted === undefined || noted.size === 0) return noTriggers;
-    const triggers = changed.flatMap((name) => noted.get(name) ?? []);
-    const of = (wanted: Family): readonly number[] =>
-      triggers.filter(({ family }) => family === wanted).map(({ atMs }) => atMs);
-    return limitTriggers({ ipv4: of(4), ipv6: of(6) });
-  }
-
-  // An unchanged backend is taken as it is: neither hashed nor encoded again.
-  #compileBackend(service: string, group: EndpointGroup, before: CompiledService): CompiledResource {
-    const { endpoint } = group;
-    const references: BackendReferences = {
-      service: before.service.id,
-      node: this.#idOf(endpoint.nodeName),
-      zone: this.#idOf(endpoint.zone),
-      zoneHints: this.#idsOf(endpoint.zoneHints),
-      nodeHints: this.#idsOf(endpoint.nodeHints),
+  #referencesOf({ nodeName, zone, zoneHints, nodeHints }: EndpointRecord, { id }: BackendOwner): BackendReferences {
+    return {
+      service: id,
+      node: this.#idOf(nodeName),
+      zone: this.#idOf(zone),
+      zoneHints: this.#idsOf(zoneHints),
+      nodeHints: this.#idsOf(nodeHints),
     };
-    const name = nameOfBackend(service, group);
-    const earlier = before.backends.get(name);
-    if (earlier?.value.kind === "backend" && isBackendOf(earlier.value.backend, group, references)) return earlier;
-    const backend = encodeBackend(name, group, references, this.#deriveId);
-    this.#claims.put(backend);
-    return backend;
   }
 
   #idOf(name: string): bigint {
@@ -295,14 +315,26 @@ export class Compiler {
 
 const noIds: readonly ResourceId[] = [];
 
-function namesOf(endpoint: EndpointRecord): readonly string[] {
-  return [endpoint.nodeName, endpoint.zone, ...endpoint.zoneHints, ...endpoint.nodeHints].filter((name) => name !== "");
+function namesIn(groups: readonly EndpointGroup[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { endpoint } of groups) {
+    names.add(endpoint.nodeName).add(endpoint.zone);
+    for (const zone of endpoint.zoneHints) names.add(zone);
+    for (const node of endpoint.nodeHints) names.add(node);
+  }
+  names.delete("");
+  return names;
 }
 
-function getOrAdd<K, A, B>(map: Map<K, Map<A, B>>, key: K): Map<A, B> {
-  const found = map.get(key);
-  if (found !== undefined) return found;
-  const made = new Map<A, B>();
-  map.set(key, made);
-  return made;
+// What two backends of one service never share, also where the ids of two nodes collide.
+function contentOf(body: PackedBytes, localCopyOf: string): string {
+  return localCopyOf === "" ? body : `${body}@${localCopyOf}`;
+}
+
+function triggersOf(noted: ReadonlyMap<string, SliceTrigger[]> | undefined, changed: readonly string[]): TriggerTimes {
+  if (noted === undefined || noted.size === 0) return noTriggers;
+  const triggers = changed.flatMap((name) => noted.get(name) ?? []);
+  const of = (wanted: Family): readonly number[] =>
+    triggers.filter(({ family }) => family === wanted).map(({ atMs }) => atMs);
+  return limitTriggers({ ipv4: of(4), ipv6: of(6) });
 }

@@ -1,12 +1,11 @@
-/** Records -> resources as they are cached and sent. Their bytes are a pure function of the API objects: all lists are sorted. */
-import { create, toBinary } from "@bufbuild/protobuf";
+/** Records -> resources. Their bytes are a pure function of the API objects: all lists are sorted. Backends: encode-backend.ts. */
+import { create } from "@bufbuild/protobuf";
 import { addressBytes, compareBytes, compareText, familyOf } from "@weft/proto/address.ts";
 import type { Address, Family, Prefix } from "@weft/proto/address.ts";
 import { Protocol, ResourceSchema, ServiceType } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import type { Backend, Resource } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import { hash64 } from "@weft/proto/hash.ts";
 import { backendName } from "@weft/proto/ids.ts";
 import type { ResourceId, ResourceKind } from "@weft/proto/ids.ts";
+import { NamedResource } from "../catalog/packed-resource.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
 import type { ServicePortRecord, ServiceRecord } from "../source/source.ts";
 import { protocolNumbers } from "./merge-endpoints.ts";
@@ -58,54 +57,7 @@ export function encodeService(record: ServiceRecord, deriveId: DeriveId): Compil
       },
     },
   });
-  return compiled(record.name, message);
-}
-
-/** Ids of the interned names that a Backend refers to. */
-export interface BackendReferences {
-  readonly service: ResourceId;
-  /** 0: none. */
-  readonly node: bigint;
-  /** 0: none. */
-  readonly zone: bigint;
-  /** Ascending. */
-  readonly zoneHints: readonly bigint[];
-  /** Ascending. */
-  readonly nodeHints: readonly bigint[];
-}
-
-/** @param name from `nameOfBackend`. */
-export function encodeBackend(
-  name: string,
-  group: EndpointGroup,
-  references: BackendReferences,
-  deriveId: DeriveId,
-): CompiledResource {
-  const { endpoint } = group;
-  const message = create(ResourceSchema, {
-    id: deriveId("backend", name),
-    kind: {
-      case: "backend",
-      value: {
-        service: references.service,
-        address: addressBytes(group.address),
-        ports: group.ports.map((port) => ({
-          name: port.name,
-          protocol: protocols[port.protocol],
-          number: port.number,
-        })),
-        node: references.node,
-        zone: references.zone,
-        zoneHints: [...references.zoneHints],
-        nodeHints: [...references.nodeHints],
-        notReady: !endpoint.isReady,
-        notServing: !endpoint.isServing,
-        terminating: endpoint.isTerminating,
-        localCopy: group.isLocalCopy,
-      },
-    },
-  });
-  return compiled(name, message);
+  return new NamedResource(record.name, message);
 }
 
 export function nameOfBackend(service: string, group: EndpointGroup): string {
@@ -117,43 +69,9 @@ export function nameOfBackend(service: string, group: EndpointGroup): string {
   return backendName(service, group.address, ports, group.isLocalCopy ? group.endpoint.nodeName : "");
 }
 
-/** True if `backend`, of the same resource name, would be encoded to the same bytes. */
-export function isBackendOf(backend: Backend, group: EndpointGroup, references: BackendReferences): boolean {
-  const { endpoint } = group;
-  return (
-    backend.node === references.node &&
-    backend.zone === references.zone &&
-    backend.notReady === !endpoint.isReady &&
-    backend.notServing === !endpoint.isServing &&
-    backend.terminating === endpoint.isTerminating &&
-    isSameIds(backend.zoneHints, references.zoneHints) &&
-    isSameIds(backend.nodeHints, references.nodeHints)
-  );
-}
-
 export function encodeName(value: string, deriveId: DeriveId): CompiledResource {
-  return compiled(
-    value,
-    create(ResourceSchema, { id: deriveId("name", value), kind: { case: "name", value: { value } } }),
-  );
-}
-
-function compiled(name: string, message: Resource): CompiledResource {
-  const bytes = toBinary(ResourceSchema, message);
-  return { id: message.id as ResourceId, name, bytes, hash: hash64(bytes), value: valueOf(message) };
-}
-
-function valueOf({ kind }: Resource): CompiledResource["value"] {
-  switch (kind.case) {
-    case "service":
-      return { kind: "service", service: kind.value };
-    case "backend":
-      return { kind: "backend", backend: kind.value };
-    case "name":
-      return { kind: "name", name: kind.value };
-    case undefined:
-      throw new RangeError("a compiled resource has a kind");
-  }
+  const message = create(ResourceSchema, { id: deriveId("name", value), kind: { case: "name", value: { value } } });
+  return new NamedResource(value, message);
 }
 
 // S13. Not asked of the load-balancer addresses: only a type that has NodePorts, or external IPs, makes the policy count.
@@ -178,8 +96,4 @@ function sortedPrefixes(prefixes: readonly Prefix[]): { address: Uint8Array; len
 
 function prefixBytes(prefix: Prefix): Uint8Array {
   return addressBytes(prefix.address);
-}
-
-function isSameIds(a: readonly bigint[], b: readonly bigint[]): boolean {
-  return a.length === b.length && a.every((id, i) => id === b[i]);
 }

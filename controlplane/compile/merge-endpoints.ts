@@ -33,31 +33,71 @@ interface Copies {
   all: Copy[] | undefined;
 }
 
+/** Endpoints of one address, in the order of slice names, and the ports that each is for. */
+interface Occurrence {
+  readonly endpoint: EndpointRecord;
+  readonly ports: readonly SlicePortRecord[];
+}
+
 /** @param families those in which the service has a ClusterIP; endpoints of another serve no frontend and no health check (S11). */
 export function mergeEndpoints(
-  slices: Iterable<EndpointSliceRecord>,
+  slices: readonly EndpointSliceRecord[],
   families: ReadonlySet<Family>,
 ): readonly EndpointGroup[] {
-  const merged = new Map<string, Copies>();
-  for (const slice of [...slices].toSorted((a, b) => compareText(a.name, b.name))) {
+  // Nearly every address is there once: then there is nothing to merge, and its ports are those of its slice.
+  const once = new Map<Address, EndpointGroup>();
+  const several = new Map<Address, Occurrence[]>();
+  for (const slice of slices.length < 2 ? slices : slices.toSorted((a, b) => compareText(a.name, b.name))) {
+    const ports = withoutRepeats(slice.ports);
+    if (ports.length === 0) continue;
     for (const endpoint of slice.endpoints) {
-      if (!families.has(familyOf(endpoint.address))) continue;
-      for (const port of slice.ports) {
-        const key = `${endpoint.address} ${port.protocol} ${port.number} ${port.name}`;
-        const copy = { port, endpoint };
-        const copies = merged.get(key);
-        if (copies === undefined) {
-          merged.set(key, { winner: copy, all: undefined });
-          continue;
-        }
-        // Copies that say the same of the node cannot win on another one.
-        if (copies.all !== undefined || endpoint.nodeName !== copies.winner.endpoint.nodeName) {
-          copies.all ??= [copies.winner];
-          copies.all.push(copy);
-        }
-        // Equal ranks: the earlier slice name wins, in one slice the earlier endpoint.
-        if (rank(endpoint) > rank(copies.winner.endpoint)) copies.winner = copy;
+      const { address } = endpoint;
+      if (!families.has(familyOf(address))) continue;
+      const first = once.get(address);
+      if (first === undefined) once.set(address, { address, ports, endpoint, isLocalCopy: false });
+      else getOrStart(several, first).push({ endpoint, ports });
+    }
+  }
+  if (several.size === 0) return [...once.values()];
+  for (const address of several.keys()) once.delete(address);
+  return [...once.values(), ...[...several.values()].flatMap(mergeOccurrences)];
+}
+
+function getOrStart(several: Map<Address, Occurrence[]>, first: EndpointGroup): Occurrence[] {
+  let occurrences = several.get(first.address);
+  if (occurrences === undefined) several.set(first.address, (occurrences = [first]));
+  return occurrences;
+}
+
+// In the order of a Backend's ports.
+function withoutRepeats(ports: readonly SlicePortRecord[]): readonly SlicePortRecord[] {
+  if (ports.length < 2) return ports;
+  const sorted = ports.toSorted(comparePorts);
+  return sorted.filter((port, i) => {
+    const previous = sorted[i - 1];
+    return previous === undefined || comparePorts(previous, port) !== 0;
+  });
+}
+
+// Of one address.
+function mergeOccurrences(occurrences: readonly Occurrence[]): readonly EndpointGroup[] {
+  const merged = new Map<string, Copies>();
+  for (const { endpoint, ports } of occurrences) {
+    for (const port of ports) {
+      const key = `${port.protocol} ${port.number} ${port.name}`;
+      const copy = { port, endpoint };
+      const copies = merged.get(key);
+      if (copies === undefined) {
+        merged.set(key, { winner: copy, all: undefined });
+        continue;
       }
+      // Copies that say the same of the node cannot win on another one.
+      if (copies.all !== undefined || endpoint.nodeName !== copies.winner.endpoint.nodeName) {
+        copies.all ??= [copies.winner];
+        copies.all.push(copy);
+      }
+      // Equal ranks: the earlier slice name wins, in one slice the earlier endpoint.
+      if (rank(endpoint) > rank(copies.winner.endpoint)) copies.winner = copy;
     }
   }
   const winners: Copy[] = [];
@@ -102,7 +142,7 @@ function group(copies: Iterable<Copy>, isLocalCopy: boolean): readonly EndpointG
 // Names hold neither blanks nor commas.
 function groupKey(of: EndpointRecord): string {
   const conditions = (of.isReady ? 4 : 0) + (of.isServing ? 2 : 0) + (of.isTerminating ? 1 : 0);
-  return `${of.address} ${conditions} ${of.nodeName} ${of.zone} ${hintsKey(of.zoneHints)} ${hintsKey(of.nodeHints)}`;
+  return `${conditions} ${of.nodeName} ${of.zone} ${hintsKey(of.zoneHints)} ${hintsKey(of.nodeHints)}`;
 }
 
 function hintsKey(hints: readonly string[]): string {

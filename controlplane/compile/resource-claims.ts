@@ -3,7 +3,7 @@
  * other is refused, naming both (DESIGN 2). Services come before names and backends, so that what a backend refers to never
  * depends on a backend.
  */
-import { compareBytes, compareText } from "@weft/proto/address.ts";
+import { compareText } from "@weft/proto/address.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import type { CompiledChanges, CompiledResource } from "../catalog/resource.ts";
 import type { ObjectRefusal } from "../source/projection.ts";
@@ -66,7 +66,7 @@ export class ResourceClaims {
       const now = this.#winners.get(id);
       if (now === undefined) {
         if (before !== undefined) removals.push(id);
-      } else if (before === undefined || compareBytes(before.bytes, now.bytes) !== 0) {
+      } else if (before?.body !== now.body) {
         puts.push(now);
       }
     }
@@ -97,14 +97,14 @@ export class ResourceClaims {
 }
 
 function isSameName(a: CompiledResource, b: CompiledResource): boolean {
-  return a.value.kind === b.value.kind && a.name === b.name;
+  return a === b || (a.kind === b.kind && a.name === b.name);
 }
 
 function compareClaims(a: CompiledResource, b: CompiledResource): number {
-  return precedence[a.value.kind] - precedence[b.value.kind] || compareText(a.name, b.name);
+  return precedence[a.kind] - precedence[b.kind] || compareText(a.name, b.name);
 }
 
 function describeResource(of: CompiledResource): string {
-  const kind = { service: "Service", backend: "Backend", name: "Name" }[of.value.kind];
+  const kind = { service: "Service", backend: "Backend", name: "Name" }[of.kind];
   return `${kind} ${of.name.replaceAll("\0", " ")}`;
 }

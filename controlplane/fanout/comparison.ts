@@ -111,7 +111,7 @@ export function compareHashes(of: Comparison): Comparison | string {
 export function isSnapshotSmaller(of: Comparison): boolean {
   const { cut, differing, compared, puts, removed } = of;
   let found = removed.length * removedEntryBytes;
-  for (const { bytes } of puts) found += resourceEntryBytes(bytes);
+  for (const resource of puts) found += resourceEntryBytes(resource);
   let ahead = 0;
   for (let i = compared; i < differing.length; i++) ahead += cut.count(differing[i] ?? 0);
   const perBucket = compared === 0 ? cut.bytes / Math.max(1, cut.resources) : found / compared;

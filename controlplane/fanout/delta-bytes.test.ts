@@ -10,6 +10,7 @@ import fc from "fast-check";
 import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { madeBackend, madeName, madeService } from "../catalog/made-resources.ts";
+import type { EncodedResource } from "../catalog/resource.ts";
 import { Compiler } from "../compile/compiler.ts";
 import type { RecordChange } from "../source/source.ts";
 import type { Address } from "@weft/proto/address.ts";
@@ -45,7 +46,7 @@ const part: fc.Arbitrary<DeltaPart> = fc
     isMassRemovalConfirmed: fc.boolean(),
     trace: fc.option(traceContext, { nil: undefined }),
     removed: fc.array(fc.bigInt({ min: 1n, max: (1n << 64n) - 1n }) as fc.Arbitrary<ResourceId>, { maxLength: 40 }),
-    resources: fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 10 }),
+    resources: fc.array(fc.uint8Array({ maxLength: 300 }).map(encoded), { maxLength: 10 }),
     triggers: fc.record({ ipv4: fc.array(number, { maxLength: 40 }), ipv6: fc.array(number, { maxLength: 3 }) }),
   })
   .map(({ buckets, ...of }) => ({
@@ -53,6 +54,16 @@ const part: fc.Arbitrary<DeltaPart> = fc
     part: of.parts === 1 ? 0 : of.part,
     buckets: of.from === undefined ? buckets?.toSorted((a, b) => a - b) : undefined,
   }));
+
+function encoded(bytes: Uint8Array): EncodedResource {
+  return { bytesLength: bytes.length, copyTo: (target, at) => target.set(bytes, at) };
+}
+
+function bytesOf(of: EncodedResource): Uint8Array {
+  const bytes = new Uint8Array(of.bytesLength);
+  of.copyTo(bytes, 0);
+  return bytes;
+}
 
 describe("an encoded delta", () => {
   test("is what protobuf-es reads and writes, byte for byte", () => {
@@ -70,7 +81,7 @@ describe("an encoded delta", () => {
         assert.equal(delta.massRemovalConfirmed, of.isMassRemovalConfirmed);
         assert.deepEqual(delta.trace && readTraceContext(delta.trace), of.trace);
         assert.deepEqual(delta.removed, of.removed);
-        assert.deepEqual(delta.resources, of.resources);
+        assert.deepEqual(delta.resources, of.resources.map(bytesOf));
         assert.deepEqual(delta.ipv4TriggerTimesMs.map(Number), of.triggers.ipv4);
         assert.deepEqual(delta.ipv6TriggerTimesMs.map(Number), of.triggers.ipv6);
         assert.deepEqual(toBinary(SyncResponseSchema, decoded), bytes);
@@ -136,7 +147,7 @@ describe("a transfer", () => {
   });
 
   test("carries a resource larger than a part in a part of its own", () => {
-    const large = { ...madeService("a"), bytes: new Uint8Array(5_000) };
+    const large = madeService("a".repeat(5_000));
     const transfer = Transfer.snapshot(revision(1), [madeService("b"), large, madeService("c")], true, 1_000);
     assert.equal(transfer.parts, 3);
   });

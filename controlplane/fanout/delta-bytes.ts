@@ -8,6 +8,7 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import { parseHex, wireNodesPerMillion } from "@weft/proto/telemetry/trace-context.ts";
 import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
+import type { EncodedResource } from "../catalog/resource.ts";
 
 /** One message of a delta. */
 export interface DeltaPart {
@@ -22,8 +23,7 @@ export interface DeltaPart {
   /** Undefined: not sampled. */
   readonly trace: TraceContext | undefined;
   readonly removed: readonly ResourceId[];
-  /** Encoded `Resource` messages. */
-  readonly resources: readonly Uint8Array[];
+  readonly resources: readonly EncodedResource[];
   readonly triggers: TriggerTimes;
 }
 
@@ -31,8 +31,8 @@ export interface DeltaPart {
 export const deltaHeaderBytesMax = 128;
 
 /** Bytes that one resource adds to a message: tag, length, itself. */
-export function resourceEntryBytes(resource: Uint8Array): number {
-  return 1 + varintBytes(resource.length) + resource.length;
+export function resourceEntryBytes({ bytesLength }: EncodedResource): number {
+  return 1 + varintBytes(bytesLength) + bytesLength;
 }
 
 /** Bytes that one removed id adds to a message. */
@@ -152,9 +152,9 @@ export function encodeDeltaPart(of: DeltaPart): Uint8Array {
   }
   for (const resource of of.resources) {
     bytes[at++] = tagResources;
-    varint(resource.length);
-    bytes.set(resource, at);
-    at += resource.length;
+    varint(resource.bytesLength);
+    resource.copyTo(bytes, at);
+    at += resource.bytesLength;
   }
   packed(tagIpv4TriggerTimes, of.triggers.ipv4);
   packed(tagIpv6TriggerTimes, of.triggers.ipv6);

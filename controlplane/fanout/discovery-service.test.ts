@@ -411,7 +411,7 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
     }
     running.source.give(endpoints("a/b", ["10.1.0.9"]));
     await good.untilRevision(2);
-    assert.equal(running.metric('weft_connections_refused_total{reason="not-http2"}'), 2);
+    assert.equal(running.metric('weft_fanout_connections_refused_total{reason="not-http2"}'), 2);
     assert.ok(running.logged.some((line) => line.includes("not-http2")));
   });
 });

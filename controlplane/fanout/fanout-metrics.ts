@@ -81,7 +81,10 @@ export function fanoutMetrics(metrics: Metrics): FanoutMetrics {
       help: "Times that an agent held a later epoch.",
     }),
     connectionsRefused: metrics.counterWith(
-      { name: "weft_connections_refused_total", help: "Connections ended before they carried a request, by reason." },
+      {
+        name: "weft_fanout_connections_refused_total",
+        help: "Connections ended before they carried a request, by reason.",
+      },
       ["reason"],
     ),
   };

@@ -1,7 +1,8 @@
 /** What the fan-out is made of and speaks to. */
-import type { Epoch } from "@weft/proto/cursor.ts";
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
+import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { FleetObserver } from "../fleet/fleet-observer.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
@@ -31,4 +32,6 @@ export interface FanoutOptions {
   readonly massRemoval: MassRemovalLimits;
   /** As of now; when it becomes true by anything but time, `removalConfirmed` is called. */
   readonly isRemovalConfirmed: () => boolean;
+  /** Of a revision that is sampled; default: none is. */
+  readonly traceOf?: ((revision: Revision) => TraceContext | undefined) | undefined;
 }

@@ -67,7 +67,7 @@ export class Fanout {
     this.#held = new HeldStreams(options.log, options.fleet);
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
-    this.#transfers = new Transfers(options.catalog, options.transferLimits);
+    this.#transfers = new Transfers(options.catalog, options.transferLimits, options.traceOf);
     const { snapshotsMax, snapshotsStuckMax, pace, lingerMs } = options.fanoutLimits;
     this.#turns = new SnapshotQueue<Stream>({
       turnsMax: snapshotsMax,

@@ -44,7 +44,8 @@ export function queue(state: OpenStream, need: Need): Step {
 export function differs(state: OpenStream, world: World, nowMs: number): Step {
   const { answer, mismatch } = answerMismatch(state.mismatch, nowMs);
   const note: Effect = { kind: "note", note: { kind: "mismatch", revision: world.head, answer } };
-  const known: OpenStream = { ...state, mismatch };
+  // One answer to a heartbeat is evidence once.
+  const known: OpenStream = { ...state, mismatch, heartbeat: { ...state.heartbeat, compares: undefined } };
   if (answer === "none") return { state: known, effects: [note] };
   const queued = queue(known, { doubt: undefined, isComparable: answer === "repair", isMismatch: true });
   return { state: queued.state, effects: [note, ...queued.effects] };

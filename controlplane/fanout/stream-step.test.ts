@@ -1,101 +1,33 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { create, fromBinary } from "@bufbuild/protobuf";
-import { epoch, revision } from "@weft/proto/cursor.ts";
-import type { Revision } from "@weft/proto/cursor.ts";
-import {
-  AckSchema,
-  DigestsSchema,
-  FailureCategory,
-  NodeViewSchema,
-  SyncResponseSchema,
-} from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { Digests, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { noTriggers } from "@weft/proto/trigger-times.ts";
-import { bucketOf, digestBuckets } from "@weft/proto/digest.ts";
-import { Catalog } from "../catalog/catalog.ts";
-import { catalogLimits } from "../catalog/catalog-limits.ts";
-import { changesOf, madeService } from "../catalog/made-resources.ts";
-import { massRemovalLimits } from "../mass-removal/mass-removal.ts";
-import { DigestCut } from "./digest-cut.ts";
+import { create } from "@bufbuild/protobuf";
+import { revision } from "@weft/proto/cursor.ts";
+import { AckSchema, FailureCategory } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { madeService } from "../catalog/made-resources.ts";
 import type { Doubt } from "./doubt.ts";
 import { refuse } from "./refusal.ts";
-import { repairOf } from "./repair.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { greetingStream } from "./stream-state.ts";
-import type { Effect, OpenStream, Progress, StreamEvent, StreamState, World } from "./stream-state.ts";
+import type { OpenStream, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { step } from "./stream-step.ts";
+import {
+  decode,
+  need,
+  nowMs,
+  open,
+  print,
+  printStep,
+  sumsBut,
+  three,
+  transferOf,
+  two,
+  world,
+} from "./testing-streams.ts";
 import { Transfer } from "./transfer.ts";
-
-const nowMs = 1_000_000;
-const [two, three] = [revision(2), revision(3)];
-const transferOf = (to: Revision): Transfer =>
-  Transfer.snapshot(
-    to,
-    ["a", "b", "c", "d"].map((name) => madeService(name)),
-    true,
-    120,
-  );
-
-// What the head holds.
-const services = ["a", "b", "c", "d"].map((name) => madeService(name));
-const catalog = new Catalog(epoch(5, 5), catalogLimits);
-for (const service of services.slice(0, 3)) catalog.apply(catalog.draft(changesOf([service])) ?? assert.fail());
-const cut = DigestCut.of(catalog);
-
-/** Revision 3 of a synced source. */
-const world: World = {
-  epoch: epoch(5, 5),
-  head: three,
-  root: 7n,
-  isSynced: true,
-  historyKind: "memory",
-  version: "0",
-  limits: streamLimits,
-  services: 4,
-  massRemoval: massRemovalLimits,
-  isRemovalConfirmed: false,
-  delta: (from) =>
-    Transfer.delta(
-      { kind: "operations", from, to: three, puts: [madeService("a")], removed: [], triggers: noTriggers },
-      1_000,
-    ),
-  snapshot: () => transferOf(three),
-  digestCut: () => cut,
-  repair: (differences, mark) => Transfer.repair(three, repairOf(differences, { puts: [], removed: [] }), mark, 1_000),
-  nodeView: () => create(NodeViewSchema),
-};
-
-function open(progress: Progress, more: Partial<OpenStream> = {}): OpenStream {
-  return {
-    phase: "open",
-    node: "n1",
-    progress,
-    hasTurn: progress.kind === "transferring" || progress.kind === "querying",
-    isAskable: true,
-    mismatch: undefined,
-    isOurs: progress.kind === "following",
-    isRemovalConfirmed: false,
-    sent: three,
-    reported: three,
-    writing: undefined,
-    welcomed: world.epoch,
-    owesWelcome: undefined,
-    owesView: false,
-    owesSynced: undefined,
-    owesHeartbeat: false,
-    nextHeartbeatMs: nowMs + 1,
-    heartbeat: { sequence: 4, atMs: nowMs - 5, compares: three },
-    unansweredWelcome: progress.kind === "comparing" ? 4 : undefined,
-    heardMs: nowMs - 1,
-    ...more,
-  };
-}
 
 // It holds 20 services, the head has 4.
 const doubt: Doubt = { by: "control-plane", digest: 9n, services: 20 };
 
-const need = { doubt: undefined, isComparable: true, isMismatch: false };
 const querying = { kind: "querying", need, sinceMs: nowMs - 1, owes: undefined, revision: undefined } as const;
 
 const states = {
@@ -126,14 +58,6 @@ const introduction = {
   servesLocalClusterIps: false,
   versions: undefined,
 };
-/** The sums of the head, but for the bucket of one service. */
-function sumsBut(i: number): Digests {
-  const buckets = Array.from({ length: digestBuckets }, (_, bucket) => cut.sum(bucket));
-  const service = services[i];
-  if (service !== undefined) buckets[bucketOf(service.id)] = 0n;
-  return create(DigestsSchema, { revision: 3n, buckets, last: true });
-}
-
 const failures = [{ category: FailureCategory.MASS_REMOVAL_HELD }];
 const events = {
   hello: { kind: "hello", introduction, sentBefore: revision(0) },
@@ -141,6 +65,8 @@ const events = {
   ack: { kind: "ack", ack: create(AckSchema, { revision: 3n, heartbeat: 4n }) },
   ackOfFuture: { kind: "ack", ack: create(AckSchema, { revision: 4n }) },
   ackWithDigest: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 7n, heartbeat: 4n }) },
+  ackEqual: { kind: "ack", ack: create(AckSchema, { revision: 3n, digest: 7n, heartbeat: 4n, counts: {} }) },
+  ackDiffers: { kind: "ack", ack: create(AckSchema, { revision: 3n, digest: 9n, heartbeat: 4n, counts: {} }) },
   ackHeld: { kind: "ack", ack: create(AckSchema, { revision: 0n, digest: 9n, heartbeat: 4n, failures }) },
   digests: { kind: "digests", digests: sumsBut(2) },
   unknown: { kind: "unknown" },
@@ -164,6 +90,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: ended,
     ackOfFuture: ended,
     ackWithDigest: ended,
+    ackEqual: ended,
+    ackDiffers: ended,
     ackHeld: ended,
     digests: ended,
     unknown: "greeting",
@@ -183,6 +111,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "waiting: acked",
     ackOfFuture: ended,
     ackWithDigest: "waiting: acked",
+    ackEqual: "waiting: acked",
+    ackDiffers: "waiting: acked",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "waiting",
@@ -202,6 +132,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "queued: acked request-snapshot",
     ackOfFuture: "comparing",
     ackWithDigest: "following 3: acked write",
+    ackEqual: "following 3: acked write",
+    ackDiffers: "queued: acked request-snapshot",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "comparing",
@@ -221,6 +153,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "queued: acked",
     ackOfFuture: "ended: release-snapshot end",
     ackWithDigest: "queued: acked",
+    ackEqual: "queued: acked",
+    ackDiffers: "queued: acked",
     ackHeld: "held: acked release-snapshot",
     digests: "ended: release-snapshot end",
     unknown: "queued",
@@ -240,6 +174,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "querying sums: acked",
     ackOfFuture: "ended: release-snapshot end",
     ackWithDigest: "querying sums: acked",
+    ackEqual: "querying sums: acked",
+    ackDiffers: "querying sums: acked",
     ackHeld: "held: acked release-snapshot",
     digests: "querying hashes: write",
     unknown: "querying sums",
@@ -259,6 +195,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "queued: acked",
     ackOfFuture: "ended: release-snapshot end",
     ackWithDigest: "queued: acked",
+    ackEqual: "queued: acked",
+    ackDiffers: "queued: acked",
     ackHeld: "held: acked release-snapshot",
     digests: "ended: release-snapshot end",
     unknown: "queued",
@@ -278,6 +216,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "held: acked",
     ackOfFuture: ended,
     ackWithDigest: "held: acked",
+    ackEqual: "held: acked",
+    ackDiffers: "held: acked",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "held",
@@ -297,6 +237,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "held: acked",
     ackOfFuture: ended,
     ackWithDigest: "held: acked",
+    ackEqual: "held: acked",
+    ackDiffers: "held: acked",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "held",
@@ -316,6 +258,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "transferring 1: acked",
     ackOfFuture: "ended: release-snapshot end",
     ackWithDigest: "transferring 1: acked",
+    ackEqual: "transferring 1: acked",
+    ackDiffers: "transferring 1: acked",
     ackHeld: "held: acked release-snapshot",
     digests: "ended: release-snapshot end",
     unknown: "transferring 1",
@@ -335,6 +279,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "following 2: acked",
     ackOfFuture: ended,
     ackWithDigest: "following 2: acked",
+    ackEqual: "following 2: acked",
+    ackDiffers: "following 2: acked",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "following 2",
@@ -354,6 +300,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "following 3: sent acked",
     ackOfFuture: ended,
     ackWithDigest: "following 3: acked",
+    ackEqual: "following 3: sent acked",
+    ackDiffers: "queued: sent acked note request-snapshot",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "following 3",
@@ -373,6 +321,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "following 3: acked",
     ackOfFuture: ended,
     ackWithDigest: "following 3: acked",
+    ackEqual: "following 3: acked",
+    ackDiffers: "queued: acked note request-snapshot",
     ackHeld: "held: acked",
     digests: ended,
     unknown: "following 3",
@@ -392,6 +342,8 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
     ack: "ended",
     ackOfFuture: "ended",
     ackWithDigest: "ended",
+    ackEqual: "ended",
+    ackDiffers: "ended",
     ackHeld: "ended",
     digests: "ended",
     unknown: "ended",
@@ -407,14 +359,6 @@ const expected: Record<keyof typeof states, Record<keyof typeof events, string>>
   },
 };
 
-function print(state: StreamState): string {
-  if (state.phase !== "open") return state.phase;
-  const { progress } = state;
-  if (progress.kind === "following") return `following ${progress.cursor}`;
-  if (progress.kind === "querying") return `querying ${progress.comparison === undefined ? "sums" : "hashes"}`;
-  return progress.kind === "transferring" ? `transferring ${progress.next}` : progress.kind;
-}
-
 const keysOf = <T extends object>(of: T): (keyof T)[] => Object.keys(of) as (keyof T)[];
 
 describe("every event in every state", () => {
@@ -422,8 +366,7 @@ describe("every event in every state", () => {
     for (const event of keysOf(expected[from])) {
       test(`${from}, ${event}`, () => {
         const { state, effects } = step(states[from], events[event], world, nowMs);
-        const what = effects.map(({ kind }) => kind).join(" ");
-        assert.equal(what === "" ? print(state) : `${print(state)}: ${what}`, expected[from][event]);
+        assert.equal(printStep({ state, effects }), expected[from][event]);
         const hasWritten = effects.some(({ kind }) => kind === "write");
         if (hasWritten && state.phase === "open") assert.deepEqual(state.writing, { sinceMs: nowMs });
       });
@@ -462,9 +405,7 @@ describe("a doubted stream", () => {
   ];
   for (const [name, from, event, of, then] of releases) {
     test(name, () => {
-      const { state, effects } = step(from, events[event], of, nowMs);
-      const what = effects.map(({ kind }) => kind).join(" ");
-      assert.equal(what === "" ? print(state) : `${print(state)}: ${what}`, then);
+      assert.equal(printStep(step(from, events[event], of, nowMs)), then);
     });
   }
 
@@ -516,11 +457,6 @@ describe("a doubted stream", () => {
     assert.deepEqual(tried, [false, false, true, true, false]);
   });
 });
-
-function decode(effect: Effect | undefined): SyncResponse {
-  assert.ok(effect?.kind === "write");
-  return fromBinary(SyncResponseSchema, effect.bytes);
-}
 
 describe("time", () => {
   const later = (ms: number, from: StreamState, isLate = false) =>

@@ -1,6 +1,6 @@
 /**
  * What is sent to bring a stream to a revision: one delta, snapshot or repair, cut into parts below a limit at once, as references
- * to immutable bytes, so that all parts are of one revision. Streams that lack the same share one Transfer and its bytes.
+ * to immutable resources, so that all parts are of one revision. Streams that lack the same share one Transfer and its bytes.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
@@ -23,7 +23,7 @@ import type { Repair } from "./repair.ts";
 
 interface Slice {
   readonly removed: readonly ResourceId[];
-  readonly resources: readonly Uint8Array[];
+  readonly resources: readonly CompiledResource[];
 }
 
 interface Kind {
@@ -82,7 +82,7 @@ export class Transfer {
     partBytesMax: number,
   ): Transfer {
     let services = 0;
-    for (const { value } of resources) if (value.kind === "service") services++;
+    for (const { kind } of resources) if (kind === "service") services++;
     const slices = cut([], resources, partBytesMax);
     return new Transfer({ services }, to, isMassRemovalConfirmed, noTriggers, slices);
   }
@@ -131,7 +131,7 @@ function cut(
 ): readonly Slice[] {
   const room = partBytesMax - deltaHeaderBytesMax;
   const slices: Slice[] = [];
-  let slice: { removed: ResourceId[]; resources: Uint8Array[] } = { removed: [], resources: [] };
+  let slice: { removed: ResourceId[]; resources: CompiledResource[] } = { removed: [], resources: [] };
   let used = 0;
   const make = (bytes: number): void => {
     if (used > 0 && used + bytes > room) {
@@ -146,8 +146,8 @@ function cut(
     slice.removed.push(id);
   }
   for (const put of puts) {
-    make(resourceEntryBytes(put.bytes));
-    slice.resources.push(put.bytes);
+    make(resourceEntryBytes(put));
+    slice.resources.push(put);
   }
   slices.push(slice);
   return slices;

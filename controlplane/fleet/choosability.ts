@@ -29,29 +29,31 @@ export type Choosability =
 /** Departures that are remembered, against nodes that failed to take a backend out. The oldest is forgotten first. */
 const departuresMax = 65_536;
 
+// Messages are decoded where an answer needs them: there are hundreds of thousands of backends, and few waits.
 interface Holder {
-  service: Service | undefined;
-  readonly backends: Map<bigint, Backend>;
+  service: CompiledResource | undefined;
+  readonly backends: Set<CompiledResource>;
 }
 
 export class ChoosabilityIndex {
   readonly #holders = new Map<bigint, Holder>();
-  readonly #byAddress = new Map<Address, Map<bigint, Backend>>();
+  // Nearly every address is held by one backend.
+  readonly #byAddress = new Map<Address, CompiledResource | Set<CompiledResource>>();
   // "service id|ip|port" -> the revision in which that service no longer held it. In order of that revision.
   readonly #departures = new Map<string, Revision>();
 
   /** @returns Ids of the services that this commit touched, with their names. */
   apply(commit: Commit): ReadonlyMap<bigint, string> {
     const touched = new Map<bigint, string>();
-    const left: Backend[] = [];
+    const left: CompiledResource[] = [];
     for (const resource of commit.removals) this.#remove(resource, touched, left);
     for (const resource of commit.puts) {
       const replaced = commit.replaced.get(resource.id);
       // Defined by its own id and name only: what replaces a service is that service.
-      if (replaced?.value.kind === "backend") this.#remove(replaced, touched, left);
+      if (replaced?.kind === "backend") this.#remove(replaced, touched, left);
       this.#put(resource, touched);
     }
-    for (const backend of left) this.#noteDeparture(backend, commit.revision);
+    for (const resource of left) this.#noteDeparture(backendIn(resource), commit.revision);
     for (const id of touched.keys()) {
       const holder = this.#holders.get(id);
       if (holder?.service !== undefined) touched.set(id, holder.service.name);
@@ -63,7 +65,7 @@ export class ChoosabilityIndex {
   /** In the head. */
   of(target: BackendAddress): Choosability {
     let found: Choosability = { kind: "absent" };
-    for (const backend of this.#byAddress.get(target.address)?.values() ?? []) {
+    for (const backend of this.#at(target.address)) {
       for (const port of backend.ports) {
         if (port.number !== target.port) continue;
         const answer = this.#ofPort(backend, port);
@@ -77,7 +79,7 @@ export class ChoosabilityIndex {
   /** Ids of the services that hold it in the head. */
   holders(target: BackendAddress): ReadonlySet<bigint> {
     const ids = new Set<bigint>();
-    for (const backend of this.#byAddress.get(target.address)?.values() ?? []) {
+    for (const backend of this.#at(target.address)) {
       if (backend.ports.some((port) => port.number === target.port)) ids.add(backend.service);
     }
     return ids;
@@ -94,7 +96,7 @@ export class ChoosabilityIndex {
 
   #ofPort(backend: Backend, port: BackendPort): Choosability {
     const holder = this.#holders.get(backend.service);
-    const service = holder?.service;
+    const service = holder?.service === undefined ? undefined : serviceIn(holder.service);
     if (
       service === undefined ||
       !service.ports.some((own) => own.name === port.name && own.protocol === port.protocol)
@@ -104,10 +106,11 @@ export class ChoosabilityIndex {
     if (!backend.notReady) return { kind: "choosable", service: service.name };
     if (backend.notServing || !backend.terminating) return { kind: "drained" };
     // A local copy (S21) makes no cluster set but its own node's, and there may take away what another backend gives.
-    const replaced = replacedAddresses(holder?.backends.values() ?? []);
+    const others = [...(holder?.backends ?? [])].map(backendIn);
+    const replaced = replacedAddresses(others);
     let isClusterSetEmpty = true;
     let isLocalSetEmpty = true;
-    for (const other of holder?.backends.values() ?? []) {
+    for (const other of others) {
       if (other.notReady || other.address.length !== backend.address.length) continue;
       if (!other.ports.some((own) => own.name === port.name && own.protocol === port.protocol)) continue;
       if (!other.localCopy && !replaced.has(addressFromBytes(other.address))) isClusterSetEmpty = false;
@@ -119,37 +122,42 @@ export class ChoosabilityIndex {
     return { kind: "fallback", service: service.name };
   }
 
-  #put(resource: CompiledResource, touched: Map<bigint, string>): void {
-    const { value } = resource;
-    if (value.kind === "service") {
-      touched.set(resource.id, value.service.name);
-      this.#holder(resource.id).service = value.service;
-    } else if (value.kind === "backend") {
-      const { backend } = value;
-      touched.set(backend.service, touched.get(backend.service) ?? "");
-      this.#holder(backend.service).backends.set(resource.id, backend);
-      const address = addressFromBytes(backend.address);
-      const held = this.#byAddress.get(address);
-      if (held === undefined) this.#byAddress.set(address, new Map([[resource.id, backend]]));
-      else held.set(resource.id, backend);
-    }
+  *#at(address: Address): Iterable<Backend> {
+    const held = this.#byAddress.get(address);
+    if (held instanceof Set) for (const resource of held) yield backendIn(resource);
+    else if (held !== undefined) yield backendIn(held);
   }
 
-  #remove(resource: CompiledResource, touched: Map<bigint, string>, left: Backend[]): void {
-    const { value } = resource;
-    if (value.kind === "service") {
-      touched.set(resource.id, value.service.name);
-      this.#holder(resource.id).service = undefined;
-    } else if (value.kind === "backend") {
-      const { backend } = value;
-      touched.set(backend.service, touched.get(backend.service) ?? "");
-      left.push(backend);
-      this.#holder(backend.service).backends.delete(resource.id);
-      const address = addressFromBytes(backend.address);
-      const held = this.#byAddress.get(address);
-      held?.delete(resource.id);
-      if (held?.size === 0) this.#byAddress.delete(address);
+  #put(resource: CompiledResource, touched: Map<bigint, string>): void {
+    if (resource.kind === "service") {
+      touched.set(resource.id, resource.name);
+      this.#holder(resource.id).service = resource;
+      return;
     }
+    const { service, address } = resource;
+    if (service === undefined || address === undefined) return;
+    touched.set(service, touched.get(service) ?? "");
+    this.#holder(service).backends.add(resource);
+    const held = this.#byAddress.get(address);
+    if (held === undefined) this.#byAddress.set(address, resource);
+    else if (held instanceof Set) held.add(resource);
+    else this.#byAddress.set(address, new Set([held, resource]));
+  }
+
+  #remove(resource: CompiledResource, touched: Map<bigint, string>, left: CompiledResource[]): void {
+    if (resource.kind === "service") {
+      touched.set(resource.id, resource.name);
+      this.#holder(resource.id).service = undefined;
+      return;
+    }
+    const { service, address } = resource;
+    if (service === undefined || address === undefined) return;
+    touched.set(service, touched.get(service) ?? "");
+    left.push(resource);
+    this.#holder(service).backends.delete(resource);
+    const held = this.#byAddress.get(address);
+    if (held instanceof Set) held.delete(resource);
+    if (held === resource || (held instanceof Set && held.size === 0)) this.#byAddress.delete(address);
   }
 
   #noteDeparture(backend: Backend, at: Revision): void {
@@ -169,9 +177,19 @@ export class ChoosabilityIndex {
 
   #holder(id: bigint): Holder {
     let holder = this.#holders.get(id);
-    if (holder === undefined) this.#holders.set(id, (holder = { service: undefined, backends: new Map() }));
+    if (holder === undefined) this.#holders.set(id, (holder = { service: undefined, backends: new Set() }));
     return holder;
   }
+}
+
+function serviceIn({ value }: CompiledResource): Service {
+  if (value.kind !== "service") throw new TypeError(`a ${value.kind} is no service`);
+  return value.service;
+}
+
+function backendIn({ value }: CompiledResource): Backend {
+  if (value.kind !== "backend") throw new TypeError(`a ${value.kind} is no backend`);
+  return value.backend;
 }
 
 // Of endpoints that are not ready on some node because of its own copy.

@@ -10,7 +10,8 @@ import type { Revision } from "@weft/proto/cursor.ts";
 /** Revisions that are followed at a time; the oldest is given up. */
 export const revisionsFollowedMax = 1_024;
 
-const percents = [50, 90, 99, 100] as const;
+/** Shares of the nodes that are told. */
+export const percents = [50, 90, 99, 100] as const;
 
 export interface Converged {
   readonly revision: Revision;
@@ -50,6 +51,16 @@ export class Convergence {
 
   disconnected(slot: number): void {
     if (takeBit(this.#connected, slot)) this.#nodes--;
+  }
+
+  /** A bit per slot: the nodes that are connected. The caller's own. */
+  slotsConnected(): Uint32Array {
+    return this.#connected.slice();
+  }
+
+  /** Nodes that are connected. */
+  get nodesConnected(): number {
+    return this.#nodes;
   }
 
   /** The slot will belong to another node. */

@@ -1,20 +1,25 @@
 /** What the fleet tells its shells as it happens. */
-import type { Epoch } from "@weft/proto/cursor.ts";
+import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Commit } from "../catalog/resource.ts";
 import type { Converged } from "./convergence.ts";
 import type { FleetNode } from "./fleet-node.ts";
+import type { CommitSteps } from "./fleet-observer.ts";
 import type { WaitAnswer } from "./waits.ts";
 
 export type FleetEvent =
-  /** `bytes`: size of its delta. `services`: names of services touched, sorted, at most 16. */
+  /** `bytes`: size of its delta. `services`: names of services touched, sorted, at most 16. `connected`: nodes. */
   | {
       readonly kind: "commit";
       readonly commit: Commit;
       readonly bytes: number;
       readonly services: readonly string[];
+      readonly connected: number;
       readonly nowUs: number;
+      readonly steps: CommitSteps;
     }
+  /** The last write of this revision to a stream that could be written is on its way. */
+  | { readonly kind: "flushed"; readonly revision: Revision; readonly nowUs: number }
   /** `isNew`: it says more than that the node is alive. `commitToAckUs`: undefined unless it acks a revision it had not. */
   | {
       readonly kind: "ack";

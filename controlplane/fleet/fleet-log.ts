@@ -63,6 +63,7 @@ export function logFleet(fleet: Fleet, log: Log): void {
       }
       case "asked":
       case "answered":
+      case "flushed":
       case "status":
     }
   });

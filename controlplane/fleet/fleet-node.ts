@@ -88,7 +88,7 @@ export class FleetNode {
 
   /** `head` bounds what can be acked. */
   acked(ack: Ack, head: Revision, roundTripUs: number | undefined, nowMs: number): void {
-    if (this.stream.kind === "open") this.stream = { ...this.stream, hasAcked: true };
+    if (this.stream.kind === "open" && !this.stream.hasAcked) this.stream = { ...this.stream, hasAcked: true };
     const applied = revision(ack.revision < BigInt(head) ? ack.revision : head);
     if (applied < this.applied) this.#retreatTo(applied);
     this.applied = applied;
@@ -123,6 +123,11 @@ export class FleetNode {
   }
 
   #judge(): void {
+    // Nearly every ack: nothing fails, and nothing did.
+    if (this.failuresTotal === 0 && this.#failing.size === 0 && this.blocking.length === 0) {
+      this.#goodAt = this.applied;
+      return;
+    }
     const blocking: BlockingFailure[] = [];
     const listed = new Set<bigint>();
     let isComplete = this.failuresUnlisted === 0;

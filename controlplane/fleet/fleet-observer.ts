@@ -24,6 +24,17 @@ export interface NodeConnection {
   readonly applied: Revision;
 }
 
+/** How a commit came to be; unix microseconds. */
+export interface CommitSteps {
+  /** When the first of its changes was noticed. */
+  readonly noticedAtUs: number;
+  readonly compileStartedAtUs: number;
+  /** The end of compiling; the beginning of committing. */
+  readonly compiledAtUs: number;
+  /** 32 hex digits; undefined: this revision is not sampled. */
+  readonly traceId: string | undefined;
+}
+
 export interface FleetObserver {
   /** A history began or was renamed: every cursor of an earlier one is void, and waits on it end. */
   epochStarted(epoch: Epoch): void;
@@ -31,7 +42,9 @@ export interface FleetObserver {
   nodesKnown(names: ReadonlySet<string> | undefined): void;
   synced(): void;
   /** `bytes`: size of the delta from the revision before, HTTP/2 framing excluded. */
-  committed(commit: Commit, bytes: number, nowUs: number): void;
+  committed(commit: Commit, bytes: number, nowUs: number, steps: CommitSteps): void;
+  /** The last write of this revision to a stream that could be written is on its way. */
+  flushed(revision: Revision, nowUs: number): void;
   connected(connection: NodeConnection, nowUs: number): void;
   /** The delta to `revision` was handed to the socket. */
   sent(node: string, revision: Revision): void;

@@ -15,7 +15,7 @@ import type { RemovalConfirmer } from "./fleet-service.ts";
 import { Fleet } from "./fleet.ts";
 import { revisionsPastMax } from "./revision-feed.ts";
 import { FleetClient } from "./testing-fleet-client.ts";
-import { ackOf, address, backendResource, Commits, serviceResource } from "./testing-resources.ts";
+import { ackOf, address, backendResource, Commits, serviceResource, stepsAt } from "./testing-resources.ts";
 import type { AckSpec } from "./testing-resources.ts";
 
 const nowUs = (): number => Date.now() * 1_000;
@@ -62,7 +62,7 @@ class Running implements AsyncDisposable {
   }
 
   commit(...of: Parameters<Commits["commit"]>): void {
-    this.fleet.committed(this.commits.commit(...of), 100, nowUs());
+    this.fleet.committed(this.commits.commit(...of), 100, nowUs(), stepsAt(nowUs()));
     this.fleet.synced();
   }
 

@@ -22,6 +22,8 @@ import type {
   GetStateResponse,
   GetStatusRequest,
   GetStatusResponse,
+  GetTraceRequest,
+  GetTraceResponse,
 } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import type { WaitRequest, WaitResponse, WatchRevisionsRequest } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import type {
@@ -36,6 +38,7 @@ import type { Identity } from "../identity.ts";
 import { namesMax } from "../mass-removal/mass-removal.ts";
 import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import { epochMessage, fleetStatus, heldRemovalMessage } from "./fleet-status.ts";
+import { fleetTrace } from "./fleet-trace.ts";
 import type { Fleet } from "./fleet.ts";
 import { Outgoing } from "./outgoing.ts";
 import type { OutgoingCall } from "./outgoing.ts";
@@ -88,6 +91,8 @@ export function addFleetService(server: Server, options: FleetServiceOptions): v
   server.addService(serviceDefinition(FleetService), {
     getStatus: (call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>, answer: sendUnaryData<GetStatusResponse>) =>
       shell.getStatus(call, answer),
+    getTrace: (call: ServerUnaryCall<GetTraceRequest, GetTraceResponse>, answer: sendUnaryData<GetTraceResponse>) =>
+      shell.getTrace(call, answer),
     watchStatus: (call: Streaming<WatchStatusRequest, WatchStatusResponse>) => shell.watchStatus(call),
     watchRevisions: (call: Streaming<WatchRevisionsRequest, WatchRevisionsResponse>) => shell.watchRevisions(call),
     wait: (call: Streaming<WaitRequest, WaitResponse>) => shell.wait(call),
@@ -111,6 +116,8 @@ class FleetShell {
     this.#options = options;
     this.#statusFeed = new StatusFeed(options.fleet);
     options.fleet.subscribe((event) => {
+      // Acks are not kept: without a watcher, nothing is made of the thousands that follow a commit.
+      if (event.kind === "ack" && this.#revisionWatchers.size === 0) return;
       const message = this.#feed.take(event);
       if (message === undefined) return;
       for (const watcher of this.#revisionWatchers) {
@@ -125,9 +132,23 @@ class FleetShell {
     answer: sendUnaryData<GetStatusResponse>,
   ): void {
     const refusal = this.#refusal(call);
-    if (refusal === undefined)
-      answer(null, create(GetStatusResponseSchema, { status: fleetStatus(this.#options.fleet) }));
-    else answer({ code: status.PERMISSION_DENIED, details: refusal });
+    if (refusal !== undefined) {
+      answer({ code: status.PERMISSION_DENIED, details: refusal });
+      return;
+    }
+    const state = fleetStatus(this.#options.fleet, Date.now(), call.request.withoutNodes);
+    answer(null, create(GetStatusResponseSchema, { status: state }));
+  }
+
+  getTrace(call: ServerUnaryCall<GetTraceRequest, GetTraceResponse>, answer: sendUnaryData<GetTraceResponse>): void {
+    const refusal = this.#refusal(call);
+    if (refusal !== undefined) {
+      answer({ code: status.PERMISSION_DENIED, details: refusal });
+      return;
+    }
+    const answered = fleetTrace(this.#options.fleet, call.request, Date.now());
+    if (answered.kind === "trace") answer(null, answered.trace);
+    else answer({ code: traceCodes[answered.kind], details: answered.problem });
   }
 
   confirmRemoval(
@@ -303,6 +324,12 @@ interface NodeAddressesOf {
   readonly localAddresses: Uint8Array[];
   readonly servesLocalClusterIps: boolean;
 }
+
+const traceCodes = {
+  invalid: status.INVALID_ARGUMENT,
+  "not-found": status.NOT_FOUND,
+  "other-epoch": status.FAILED_PRECONDITION,
+} as const;
 
 const outcomes = {
   done: WaitOutcome.DONE,

@@ -13,23 +13,49 @@ import type {
 import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import type { FleetNode } from "./fleet-node.ts";
 import type { Fleet } from "./fleet.ts";
+import { firstFailure } from "./missing-reason.ts";
+import { allNodes, nodeState } from "./node-state.ts";
 
 /** Failures of one node that a status lists, so that thousands of failing nodes fit into one message. */
 const failuresShownMax = 16;
 
-/** Every node that has a Node object or connected, by name. */
-export function fleetStatus(fleet: Fleet): FleetStatus {
+/** Laggards that a status lists. */
+const laggardsMax = 100;
+
+/**
+ * Every node that has a Node object or connected, by name.
+ * @param nowMs For reasons such as "disconnected 5 s ago".
+ */
+export function fleetStatus(fleet: Fleet, nowMs: number, isWithoutNodes = false): FleetStatus {
   const { table, head } = fleet;
-  const nodes = new Map<string, NodeStatus>();
-  for (const node of table.nodes()) nodes.set(node.name, nodeStatus(node, head));
-  for (const name of table.known ?? []) {
-    if (!nodes.has(name)) nodes.set(name, create(NodeStatusSchema, { node: name, lag: BigInt(head) }));
+  const counts = { current: 0, behind: 0, failing: 0, disconnected: 0 };
+  const lagging: { readonly name: string; readonly node: FleetNode | undefined }[] = [];
+  const nodes: NodeStatus[] = [];
+  for (const entry of allNodes(table)) {
+    const { name, node } = entry;
+    const state = nodeState(node, head);
+    counts[state]++;
+    if (state !== "current") lagging.push(entry);
+    if (isWithoutNodes) continue;
+    nodes.push(
+      node === undefined ? create(NodeStatusSchema, { node: name, lag: BigInt(head) }) : nodeStatus(node, head),
+    );
   }
   return create(FleetStatusSchema, {
+    counts,
+    laggards: lagging
+      .toSorted((a, b) => (a.node?.applied ?? 0) - (b.node?.applied ?? 0) || compareText(a.name, b.name))
+      .slice(0, laggardsMax)
+      .map(({ name, node }) => ({
+        node: name,
+        applied: BigInt(node?.applied ?? 0),
+        reason: fleet.whyMissing(name, head, nowMs) ?? (node === undefined ? "" : (firstFailure(node) ?? "")),
+      })),
+    laggardsTotal: lagging.length,
     epoch: epochMessage(fleet.epoch),
     revision: BigInt(head),
     synced: fleet.isSynced,
-    nodes: [...nodes.values()].toSorted((a, b) => compareText(a.node, b.node)),
+    nodes: nodes.toSorted((a, b) => compareText(a.node, b.node)),
     ...(fleet.heldRemoval === undefined ? {} : { heldRemoval: heldRemovalMessage(fleet.heldRemoval) }),
   });
 }

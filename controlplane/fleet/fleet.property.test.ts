@@ -10,7 +10,7 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import { Fleet } from "./fleet.ts";
 import { nodeSeenMs, settleMs } from "./node-table.ts";
 import type { Quorum } from "./quorum.ts";
-import { ackOf, address, backendResource, Commits, serviceResource } from "./testing-resources.ts";
+import { ackOf, address, backendResource, Commits, serviceResource, stepsAt } from "./testing-resources.ts";
 import type { BackendSpec } from "./testing-resources.ts";
 import type { WaitTarget } from "./wait.ts";
 import type { WaitAnswer } from "./waits.ts";
@@ -188,7 +188,7 @@ function play(steps: readonly Step[], quorum: Quorum, hasNodes: boolean): void {
     fleet.nodesKnown(names === undefined ? undefined : new Set(names));
   };
   const commit = (puts: Parameters<Commits["commit"]>[0], removals: Parameters<Commits["commit"]>[1] = []): void => {
-    fleet.committed(commits.commit(puts, removals), 100, nowMs * 1_000);
+    fleet.committed(commits.commit(puts, removals), 100, nowMs * 1_000, stepsAt(nowMs * 1_000));
   };
 
   fleet.epochStarted(epoch(epochMs, 0));

@@ -5,7 +5,7 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import { fleetStatus } from "./fleet-status.ts";
 import { Fleet } from "./fleet.ts";
 import { nodeSeenMs, settleMs } from "./node-table.ts";
-import { ackOf, address, backendResource, Commits, serviceResource } from "./testing-resources.ts";
+import { ackOf, address, backendResource, Commits, serviceResource, stepsAt } from "./testing-resources.ts";
 import type { AckSpec } from "./testing-resources.ts";
 import type { WaitAnswer } from "./waits.ts";
 
@@ -25,7 +25,7 @@ class Story {
   }
 
   commit(...of: Parameters<Commits["commit"]>): this {
-    this.fleet.committed(this.commits.commit(...of), 100, this.nowMs * 1_000);
+    this.fleet.committed(this.commits.commit(...of), 100, this.nowMs * 1_000, stepsAt(this.nowMs * 1_000));
     return this;
   }
 
@@ -192,14 +192,14 @@ test("nothing is known of a new epoch before it is acked", () => {
   const story = new Story(["n1"]).commit([web]).connect("n1").ack("n1", { revision: 1 });
   story.fleet.epochStarted(epoch(2, 2));
   assert.deepEqual(story.reasons(1), ["n1: connected, has not acked yet"]);
-  assert.equal(fleetStatus(story.fleet).nodes[0]?.applied, 0n);
+  assert.equal(fleetStatus(story.fleet, story.nowMs).nodes[0]?.applied, 0n);
 });
 
 test("status lists every node by name, with what is known of it", () => {
   const story = new Story(["b", "never"]).commit([web]).connect("c").connect("b", 0);
   story.ack("b", { revision: 1, failed: ["a/web"], unlisted: 3 }, 1_234);
   story.fleet.sent("c", at(1));
-  const status = fleetStatus(story.fleet);
+  const status = fleetStatus(story.fleet, story.nowMs);
   assert.deepEqual(
     status.nodes.map((node) => [
       node.node,

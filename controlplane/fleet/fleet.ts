@@ -11,7 +11,8 @@ import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import { ChoosabilityIndex } from "./choosability.ts";
 import type { FleetEvent } from "./fleet-event.ts";
 import type { FleetNode } from "./fleet-node.ts";
-import type { FleetObserver, NodeConnection } from "./fleet-observer.ts";
+import type { CommitSteps, FleetObserver, NodeConnection } from "./fleet-observer.ts";
+import { missingReason } from "./missing-reason.ts";
 import { NodeTable } from "./node-table.ts";
 import { ServiceChanges } from "./service-changes.ts";
 import { Tally } from "./tally.ts";
@@ -72,6 +73,12 @@ export class Fleet implements FleetObserver {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Why a node does not run a revision whole; undefined: it does. */
+  whyMissing(name: string, revision: Revision, nowMs: number): string | undefined {
+    const history = { index: this.#index, changes: this.#changes, head: this.#head };
+    return missingReason(this.table.get(name), { revision, drained: undefined }, history, nowMs);
+  }
+
   /** @returns Ends the wait without an answer; undefined if there are too many. */
   wait(asked: WaitAsked, nowMs: number): (() => void) | undefined {
     this.#nowMs = nowMs;
@@ -96,6 +103,7 @@ export class Fleet implements FleetObserver {
     this.#epoch = epoch;
     for (const node of this.table.nodes()) node.epochStarted();
     this.table.convergence.epochStarted();
+    this.table.revisions.epochStarted();
     this.#nodesChanged();
     this.#waits.headChanged(this.#context(), this.#nowMs);
     this.#emit({ kind: "epoch", epoch });
@@ -112,14 +120,33 @@ export class Fleet implements FleetObserver {
     this.#waits.headChanged(this.#context(), this.#nowMs);
   }
 
-  committed(commit: Commit, bytes: number, nowUs: number): void {
+  committed(commit: Commit, bytes: number, nowUs: number, steps: CommitSteps): void {
     this.#nowMs = nowUs / 1_000;
     const touched = this.#index.apply(commit);
     for (const service of touched.keys()) this.#changes.changed(service, commit.revision);
     this.#head = commit.revision;
-    this.table.convergence.committed(commit.revision, nowUs);
+    const { convergence, revisions } = this.table;
+    const services = firstNames(touched);
+    const { revision, puts, removals } = commit;
+    revisions.committed({
+      revision,
+      puts: puts.length,
+      removals: removals.length,
+      bytes,
+      services,
+      committedAtUs: nowUs,
+      steps,
+      slots: convergence.slotsConnected(),
+      connected: convergence.nodesConnected,
+    });
+    convergence.committed(revision, nowUs);
     this.#waits.committed(touched, this.#context(), this.#nowMs);
-    this.#emit({ kind: "commit", commit, bytes, services: firstNames(touched), nowUs });
+    this.#emit({ kind: "commit", commit, bytes, services, connected: convergence.nodesConnected, nowUs, steps });
+  }
+
+  flushed(revision: Revision, nowUs: number): void {
+    this.table.revisions.flushed(revision, nowUs);
+    this.#emit({ kind: "flushed", revision, nowUs });
   }
 
   connected(connection: NodeConnection, nowUs: number): void {
@@ -140,9 +167,10 @@ export class Fleet implements FleetObserver {
     if (node === undefined || node.stream.kind !== "open") return;
     const { applied, stream, failures, failuresTotal } = node;
     node.acked(ack, this.#head, roundTripUs, nowUs / 1_000);
-    const { convergence } = this.table;
+    const { convergence, revisions } = this.table;
     const converged = convergence.acked(node.slot, applied, node.applied, nowUs);
     const hasAdvanced = node.applied > applied;
+    if (hasAdvanced) revisions.acked(node.slot, node.applied, nowUs, ack.durations, node.failuresTotal);
     // Most acks answer a heartbeat and change nothing that a wait looks at.
     const isNew =
       hasAdvanced ||

@@ -40,6 +40,13 @@ export function missingReason(
   return node.failuresUnlisted > 0 ? `failed: ${node.failuresUnlisted} more failures than it listed` : undefined;
 }
 
+/** What keeps it from running whole what it acked; undefined: nothing does. */
+export function firstFailure(node: FleetNode): string | undefined {
+  const [failure] = node.blocking;
+  if (failure !== undefined) return printFailure(failure);
+  return node.failuresUnlisted > 0 ? `failed: ${node.failuresUnlisted} more failures than it listed` : undefined;
+}
+
 function isInTheWay(entry: BlockingFailure, needed: Needed, history: FleetHistory): boolean {
   const { service, goodAt } = entry;
   if (service === undefined) return true;

@@ -1,6 +1,7 @@
 /** Every node that connected, and which of them a quorum is over (DESIGN section 4 "Fleet"). */
 import { Convergence } from "./convergence.ts";
 import { FleetNode } from "./fleet-node.ts";
+import { RevisionRing } from "./revision-ring.ts";
 
 /** A node that left counts for this long where the source has no Node objects, and is listed for as long where it has none of it. */
 export const nodeSeenMs = 10 * 60_000;
@@ -9,6 +10,7 @@ export const settleMs = 30_000;
 
 export class NodeTable {
   readonly convergence = new Convergence();
+  readonly revisions = new RevisionRing();
   readonly #startedMs: number;
   readonly #nodes = new Map<string, FleetNode>();
   readonly #freeSlots: number[] = [];
@@ -76,6 +78,7 @@ export class NodeTable {
       this.#nodes.delete(node.name);
       this.#freeSlots.push(node.slot);
       this.convergence.forgotten(node.slot);
+      this.revisions.forgotten(node.slot);
       hasForgotten = true;
     }
     return hasForgotten;

@@ -69,6 +69,7 @@ function messageOf(event: FleetEvent): WatchRevisionsResponse | undefined {
       return create(WatchRevisionsResponseSchema, { event: { case: "convergence", value } });
     }
     case "epoch":
+    case "flushed":
     case "status":
     case "connected":
     case "disconnected":

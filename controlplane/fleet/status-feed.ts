@@ -19,7 +19,8 @@ export class StatusFeed {
     this.#fleet = fleet;
     fleet.subscribe((event) => {
       // Round-trips and times of heartbeats travel with the next change.
-      if (event.kind === "asked" || event.kind === "answered" || event.kind === "converged") return;
+      if (event.kind === "asked" || event.kind === "answered") return;
+      if (event.kind === "converged" || event.kind === "flushed") return;
       if (event.kind === "ack" && !event.isNew) return;
       this.#version++;
       this.#schedule();
@@ -51,7 +52,7 @@ export class StatusFeed {
 
   #bytes(): Uint8Array {
     if (this.#encoded?.version !== this.#version) {
-      const message = create(WatchStatusResponseSchema, { status: fleetStatus(this.#fleet) });
+      const message = create(WatchStatusResponseSchema, { status: fleetStatus(this.#fleet, Date.now()) });
       this.#encoded = { version: this.#version, bytes: toBinary(WatchStatusResponseSchema, message) };
     }
     return this.#encoded.bytes;

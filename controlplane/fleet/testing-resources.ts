@@ -1,18 +1,22 @@
-/** For tests: resources and commits in few words. Their bytes are empty: the fleet never reads them. */
+/** For tests: resources and commits in few words. */
 import { create } from "@bufbuild/protobuf";
 import { addressBytes, parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { AckSchema, FailureCategory } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { BackendSchema, Protocol, ServiceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import {
+  BackendSchema,
+  Protocol,
+  ResourceSchema,
+  ServiceSchema,
+} from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { backendName, resourceId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
+import { NamedResource } from "../catalog/packed-resource.ts";
 import type { Commit, CompiledResource } from "../catalog/resource.ts";
-
-const bytes = new Uint8Array();
-const hash = { high: 0, low: 0 };
+import type { CommitSteps } from "./fleet-observer.ts";
 
 export interface ServiceSpec {
   readonly service: string;
@@ -41,13 +45,8 @@ export function serviceResource(spec: ServiceSpec): CompiledResource {
     internalLocal: spec.internalLocal ?? false,
     externalLocal: spec.externalLocal ?? false,
   });
-  return {
-    id: resourceId("service", spec.service),
-    name: spec.service,
-    bytes,
-    hash,
-    value: { kind: "service", service },
-  };
+  const id = resourceId("service", spec.service);
+  return new NamedResource(spec.service, create(ResourceSchema, { id, kind: { case: "service", value: service } }));
 }
 
 export function backendResource(spec: BackendSpec): CompiledResource {
@@ -66,7 +65,8 @@ export function backendResource(spec: BackendSpec): CompiledResource {
     terminating: state.startsWith("terminating"),
     localCopy,
   });
-  return { id: resourceId("backend", name), name, bytes, hash, value: { kind: "backend", backend } };
+  const id = resourceId("backend", name);
+  return new NamedResource(name, create(ResourceSchema, { id, kind: { case: "backend", value: backend } }));
 }
 
 export function address(text: string): Address {
@@ -129,4 +129,9 @@ export function ackOf(spec: AckSpec): Ack {
     failures,
     failuresTotal: failures.length + (spec.unlisted ?? 0),
   });
+}
+
+/** A commit of which nothing took time and nothing is sampled. */
+export function stepsAt(nowUs: number): CommitSteps {
+  return { noticedAtUs: nowUs, compileStartedAtUs: nowUs, compiledAtUs: nowUs, traceId: undefined };
 }

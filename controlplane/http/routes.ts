@@ -19,7 +19,10 @@ export function controlPlaneRoutes({ fleet, metrics, missing }: RoutesOptions): 
       const reasons = missing();
       return reasons.length === 0 ? textResponse(200, "ready") : textResponse(503, `not ready: ${reasons.join("; ")}`);
     },
-    "/metrics": () => ({ status: 200, contentType: Metrics.contentType, body: metrics.print() }),
+    "/metrics": ({ accept }) => {
+      const as = Metrics.accepted(accept);
+      return { status: 200, contentType: Metrics.contentTypes[as], body: metrics.print(as) };
+    },
     "/v1/wait": waitRoute(fleet),
   };
 }

@@ -53,8 +53,8 @@ describe("a relist that loses most services", () => {
     running.source.relist(...without, service("shop/new", "10.96.2.1"));
     await agent.untilRevision(2);
     assert.equal(agent.held.services, 13);
-    assert.equal(running.metric("weft_controlplane_mass_removal_services"), 12);
-    assert.equal(running.metric("weft_controlplane_mass_removal_holds_total"), 1);
+    assert.equal(running.metric("weft_source_mass_removal_services"), 12);
+    assert.equal(running.metric("weft_source_mass_removal_holds_total"), 1);
     assert.deepEqual([running.fleet.heldRemoval?.services, running.fleet.heldRemoval?.ofServices], [12, 12]);
     assert.match(
       running.logged.join(""),
@@ -64,8 +64,8 @@ describe("a relist that loses most services", () => {
     assert.deepEqual(confirm(running), [12, []]);
     await agent.untilRevision(3);
     assert.equal(agent.held.services, 1);
-    assert.equal(running.metric("weft_controlplane_mass_removal_services"), 0);
-    assert.equal(running.metric('weft_controlplane_mass_removal_ends_total{how="confirmed"}'), 1);
+    assert.equal(running.metric("weft_source_mass_removal_services"), 0);
+    assert.equal(running.metric('weft_source_mass_removal_ends_total{how="confirmed"}'), 1);
     assert.equal(running.fleet.heldRemoval, undefined);
     assert.match(running.logged.join(""), /warn mass removal no longer held: confirmed, .* by="?a test/);
     assert.deepEqual(confirm(running), [undefined, []]);
@@ -79,7 +79,7 @@ describe("a relist that loses most services", () => {
     await running.until(() => running.head === 2, "the removal");
     assert.ok(performance.now() - fromMs > 250);
     assert.equal(running.pipeline.catalog.services, 0);
-    assert.equal(running.metric('weft_controlplane_mass_removal_ends_total{how="lasted"}'), 1);
+    assert.equal(running.metric('weft_source_mass_removal_ends_total{how="lasted"}'), 1);
   });
 
   test("comes to nothing when the services come back", async () => {
@@ -89,7 +89,7 @@ describe("a relist that loses most services", () => {
     running.source.give(service("shop/new", "10.96.2.1"));
     await running.until(() => running.head === 2, "the addition");
     assert.equal(running.pipeline.catalog.services, 13);
-    assert.equal(running.metric('weft_controlplane_mass_removal_ends_total{how="came-back"}'), 1);
+    assert.equal(running.metric('weft_source_mass_removal_ends_total{how="came-back"}'), 1);
   });
 
   test("is believed at once before the source is synced, and with threshold 0", async () => {

@@ -37,12 +37,12 @@ export class RemovalGuard {
     this.#hold = new RemovalHold(options.records, options.limits);
     const { metrics } = options;
     this.#holds = metrics.counter({
-      name: "weft_controlplane_mass_removal_holds_total",
+      name: "weft_source_mass_removal_holds_total",
       help: "Times that the source lacked so many services at once that their removal was held back.",
     });
     this.#ends = metrics.counterWith(
       {
-        name: "weft_controlplane_mass_removal_ends_total",
+        name: "weft_source_mass_removal_ends_total",
         help: "Ends of these: confirmed by a person, lasted for the hold time, came back.",
       },
       ["how"],
@@ -51,7 +51,7 @@ export class RemovalGuard {
     metrics.observed(
       "gauge",
       {
-        name: "weft_controlplane_mass_removal_services",
+        name: "weft_source_mass_removal_services",
         help: "Services that the source lacks and that are served until that is confirmed.",
       },
       () => this.#hold.held?.services ?? 0,

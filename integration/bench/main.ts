@@ -1,84 +1,95 @@
-/**
- * `npm run bench`: one endpoint of one service changes, again and again, in a kernel lab of three nodes. Times are those that
- * nodes and the control plane report: received-to-active (agent) and commit-to-ack (control plane).
- *
- * Arguments: `[SERVICES] [ENDPOINTS] [CHANGES]`, 1,000 services of 10 endpoints and 60 changes unless given.
- */
-import os from "node:os";
-import { podAddresses } from "../lab/address-plan.ts";
-import type { EndpointSpec, ServiceSpec } from "../lab/cluster-manifests.ts";
-import { expectSuccess } from "../lab/command.ts";
-import { missingForKernelLab } from "../lab/kernel-support.ts";
-import { createLab } from "../lab/lab.ts";
+/** `npm run bench`: what Weft costs and reaches on this machine, beside others in the same run. */
+import fs from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { benches } from "./benches.ts";
+import type { Bench } from "./bench.ts";
+import { thisMachine } from "./machine.ts";
+import { printBench, printMachine } from "./report.ts";
+import type { BenchReport, Report } from "./report.ts";
+import { runBench } from "./run-bench.ts";
 
-const [services = 1_000, endpoints = 10, changes = 60] = process.argv.slice(2).map(Number);
-const nodes = 3;
-const file = "changing.yaml";
-const changing = "bench/changing";
+const latest = path.join(import.meta.dirname, "../../.weft/bench/latest.json");
 
-const missing = missingForKernelLab();
-if (missing !== undefined) {
-  process.stderr.write(`no kernel lab here: ${missing}\n`);
-  process.exit(1);
+const usage = `Usage: npm run bench [-- NAME… OPTION…]
+
+Measures Weft beside peers in the same run. Without a NAME: all that are quick (5 minutes together).
+
+${benches.map(({ name, title, isLong }) => `  ${name.padEnd(12)} ${title}${isLong === true ? " (with --full, or when named)" : ""}`).join("\n")}
+
+  --full        more of everything, and the long ones
+  --peer NAME   also beside a peer that takes long: kube-proxy
+  --json FILE   the results for machines; they are always in .weft/bench/latest.json
+  --help        this text
+
+Exits 0 when everything ran, also where a goal is missed; 1 when something could not run; 2 for arguments it does not know.
+`;
+
+interface Options {
+  readonly chosen: readonly Bench[];
+  readonly isFull: boolean;
+  readonly peer: string | undefined;
+  readonly json: string | undefined;
 }
-process.exit(await bench());
 
-async function bench(): Promise<number> {
-  await using lab = await createLab({ name: "bench", nodes, dataplane: "kernel" });
-  lab.manifests.writeServices(
-    "steady.yaml",
-    Array.from({ length: services - 1 }, (_, i) => serviceOf(`s${i}`, i, 0)),
-  );
-  lab.manifests.writeServices(file, [serviceOf("changing", services, 0)]);
-  const watch = lab.watchRevisions();
-  await watch.committed(changing, 0);
-  expectSuccess(await lab.weft(["wait", "--revision", String(watch.head)]));
+process.exit(await main());
 
-  const activeUs: number[] = [];
-  const ackUs: number[] = [];
-  const bytes: number[] = [];
-  for (let change = 1; change <= changes; change++) {
-    const before = watch.head;
-    lab.manifests.writeServices(file, [serviceOf("changing", services, change)]);
-    const { commit, acks } = await watch.settled(changing, before);
-    bytes.push(commit.bytes);
-    for (const { receivedToActiveUs, commitToAckUs } of acks.values()) {
-      if (receivedToActiveUs !== null) activeUs.push(receivedToActiveUs);
-      ackUs.push(commitToAckUs);
+async function main(): Promise<number> {
+  const options = parseOptions();
+  if (typeof options === "number") return options;
+  const interrupted = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interrupted.abort(signal));
+  // Nobody reads on (`| head`): end as after Ctrl-C.
+  process.stdout.on("error", () => interrupted.abort("output closed"));
+
+  const machine = thisMachine();
+  const startedAt = new Date().toISOString();
+  process.stdout.write(`${printMachine(machine)}\n`);
+  const done: BenchReport[] = [];
+  for (const bench of options.chosen) {
+    const report = await runBench(bench, { ...options, say, signal: interrupted.signal });
+    if (interrupted.signal.aborted) {
+      process.stderr.write(`${String(interrupted.signal.reason)}: ended, nothing is left behind\n`);
+      return 1;
     }
+    process.stdout.write(`\n${printBench(report)}\n`);
+    done.push(report);
+    write({ format: 1, startedAt, isFull: options.isFull, machine, benches: done }, [latest, options.json]);
   }
-  print(`${os.cpus().length} x ${os.cpus()[0]?.model ?? os.arch()}, Linux ${os.release()}, Node ${process.version}`);
-  print(
-    `${services} services x ${endpoints} endpoints, ${nodes} nodes on this machine, ${changes} changes of one endpoint`,
-  );
-  print(`received to active   ${quantiles(activeUs)}`);
-  print(`commit to ack        ${quantiles(ackUs)}`);
-  print(`delta                ${Math.max(...bytes)} bytes to each node`);
-  return 0;
+  return done.some(({ error }) => error !== undefined) ? 1 : 0;
 }
 
-function serviceOf(name: string, number: number, change: number): ServiceSpec {
-  const pods = Array.from({ length: endpoints }, (_, i): EndpointSpec => {
-    // The last endpoint is another one after each change.
-    const slot = 1 + ((i === endpoints - 1 ? i + change : i) % 200);
-    return { pod: `${name}-${slot}`, node: `node-${1 + (i % nodes)}`, addresses: podAddresses(number % 250, slot) };
-  });
-  return {
-    namespace: "bench",
-    name,
-    clusterIps: [`10.96.${1 + (number >> 8)}.${number & 255}`],
-    ports: [{ name: "", protocol: "TCP", port: 80, targetPort: 8080 }],
-    endpoints: pods,
-  };
+function parseOptions(): Options | number {
+  const flag = { type: "boolean", default: false } as const;
+  const text = { type: "string" } as const;
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { full: flag, peer: text, json: text, help: flag },
+    });
+    if (values.help) {
+      process.stdout.write(usage);
+      return 0;
+    }
+    const unknown = positionals.find((name) => benches.every((bench) => bench.name !== name));
+    if (unknown !== undefined) throw new Error(`there is no bench ${unknown}`);
+    const isChosen = ({ name, isLong }: Bench): boolean =>
+      positionals.length > 0 ? positionals.includes(name) : values.full || isLong !== true;
+    return { chosen: benches.filter(isChosen), isFull: values.full, peer: values.peer, json: values.json };
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    return 2;
+  }
 }
 
-function quantiles(timesUs: readonly number[]): string {
-  const sorted = timesUs.toSorted((a, b) => a - b);
-  const at = (share: number): string =>
-    `${((sorted[Math.floor(share * (sorted.length - 1))] ?? 0) / 1_000).toFixed(2)} ms`;
-  return `p50 ${at(0.5)}  p99 ${at(0.99)}  worst ${at(1)}  (${sorted.length} acks)`;
+function say(progress: string): void {
+  process.stderr.write(`${progress}\n`);
 }
 
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+function write(report: Report, files: readonly (string | undefined)[]): void {
+  for (const file of files) {
+    if (file === undefined) continue;
+    fs.mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
+    fs.writeFileSync(file, `${JSON.stringify(report, undefined, 2)}\n`);
+  }
 }

@@ -74,7 +74,7 @@ describe("health and metrics of the real programs", () => {
   });
 
   const revision = async (): Promise<number> =>
-    (await scrape(`${controlPlane.http}/metrics`)).value("weft_controlplane_revision") ?? 0;
+    (await scrape(`${controlPlane.http}/metrics`)).value("weft_catalog_revision") ?? 0;
 
   test("a health check node port follows the endpoints of its node", async () => {
     await answers(port, "200 1");
@@ -211,7 +211,11 @@ describe("what the programs serve at /metrics", () => {
     [
       "weft-controlplane --http",
       () => controlPlane.http,
-      { weft_commits_total: "COUNTER", weft_controlplane_revision: "GAUGE", weft_commit_delay_seconds: "HISTOGRAM" },
+      {
+        weft_catalog_commits_total: "COUNTER",
+        weft_catalog_revision: "GAUGE",
+        weft_catalog_commit_delay_seconds: "HISTOGRAM",
+      },
     ],
     ["weft-agent --http", () => agent.http, { weft_agent_rounds_total: "COUNTER", weft_agent_connected: "GAUGE" }],
     [

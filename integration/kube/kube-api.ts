@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { LabProcess } from "../lab/lab-process.ts";
+import type { ProcessPlace } from "../lab/lab-process.ts";
 import { ApiClient } from "./api-client.ts";
 import { readKubeconfig } from "./kubeconfig.ts";
 import type { ApiAccess } from "./kubeconfig.ts";
@@ -11,6 +12,10 @@ export interface KubeApiOptions {
   readonly folder: string;
   /** Of kube-apiserver, behind ours. */
   readonly flags?: readonly string[];
+  /** Where it runs; in another network namespace than this process its client cannot be used from here. */
+  readonly place?: Pick<ProcessPlace, "cgroup" | "namespace">;
+  /** HOST:PORT; default: any free port of loopback. */
+  readonly listen?: string;
 }
 
 export interface RestartOptions {
@@ -32,14 +37,17 @@ export function missingForKubeApi(): string | undefined {
 
 export class KubeApi implements AsyncDisposable {
   readonly #folder: string;
+  readonly #place: Pick<ProcessPlace, "cgroup" | "namespace">;
   #flags: readonly string[];
   #process: LabProcess | undefined;
   #client: ApiClient | undefined;
-  #listen = "127.0.0.1:0";
+  #listen: string;
 
-  private constructor({ folder, flags = [] }: KubeApiOptions) {
+  private constructor({ folder, flags = [], place = {}, listen = "127.0.0.1:0" }: KubeApiOptions) {
     this.#folder = folder;
     this.#flags = flags;
+    this.#place = place;
+    this.#listen = listen;
   }
 
   /** Resolves when it is ready. */
@@ -57,7 +65,12 @@ export class KubeApi implements AsyncDisposable {
   }
 
   get access(): ApiAccess {
-    return readKubeconfig(path.join(this.#folder, "kubeconfig"));
+    return readKubeconfig(this.kubeconfig);
+  }
+
+  /** Of the user that may do everything. */
+  get kubeconfig(): string {
+    return path.join(this.#folder, "kubeconfig");
   }
 
   /** Files of the certificate that it serves with. */
@@ -118,7 +131,7 @@ export class KubeApi implements AsyncDisposable {
 
   async #start(isFresh: boolean): Promise<void> {
     const own = ["-dir", this.#folder, "-listen", this.#listen, ...(isFresh ? ["-fresh"] : [])];
-    const place = { registry: this.#folder, logFile: path.join(this.#folder, "api-server.log") };
+    const place = { ...this.#place, registry: this.#folder, logFile: path.join(this.#folder, "api-server.log") };
     this.#process = LabProcess.start("api-server", [program, ...own, "--", ...this.#flags], place);
     await this.#process.lineMatching(/^ready /, readyLimitMs);
     // A port that was 0 stays what it became.

@@ -144,7 +144,7 @@ export class KubeCluster implements AsyncDisposable {
 
   /** Resources removed since this control plane started. */
   async removals(): Promise<number> {
-    return this.metric("weft_controlplane_resources_removed_total");
+    return this.metric("weft_catalog_resources_removed_total");
   }
 
   /** What every node's dataplane holds. */

@@ -3,7 +3,7 @@ import { controlAddresses } from "./address-plan.ts";
 import type { Ground } from "./ground.ts";
 import { placeOf } from "./ground.ts";
 import { LabProcess, nodeCommand } from "./lab-process.ts";
-import type { Ended } from "./lab-process.ts";
+import type { Ended, ProcessPlace } from "./lab-process.ts";
 
 const readyWaitMs = 20_000;
 
@@ -34,22 +34,22 @@ export class LabControlPlane {
     return this.#process;
   }
 
-  /** Resolves when it listens. */
-  async start(): Promise<void> {
+  /** Where it runs, and where what talks to it may run. */
+  get place(): ProcessPlace {
+    return placeOf(this.#ground, "control");
+  }
+
+  /** Resolves when it listens. `source`: flags; default: the folder of manifests. */
+  async start(source: readonly string[] = ["--manifests", this.#ground.paths.manifests]): Promise<void> {
     const args = [
-      "--manifests",
-      this.#ground.paths.manifests,
+      ...source,
       "--listen",
       this.#grpc,
       "--http",
       this.#http,
       ...(this.#ground.certificates?.controlPlaneFlags ?? ["--insecure"]),
     ];
-    this.#process = LabProcess.start(
-      "weft-controlplane",
-      nodeCommand("controlplane/main.ts", ...args),
-      placeOf(this.#ground, "control"),
-    );
+    this.#process = LabProcess.start("weft-controlplane", nodeCommand("controlplane/main.ts", ...args), this.place);
     const ready = await this.#process.lineMatching(/^ready grpc=(\S+) http=(\S+)/, readyWaitMs);
     // A port that was 0 stays what it became, so that agents find it again after a restart.
     this.#grpc = ready[1] ?? this.#grpc;

@@ -115,7 +115,12 @@ export class LabProcess {
 
   /** One line of JSON on its stdin. */
   send(message: unknown): void {
-    this.#child.stdin.write(`${JSON.stringify(message)}\n`);
+    this.sendLine(JSON.stringify(message));
+  }
+
+  /** One line on its stdin. */
+  sendLine(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
   }
 
   /** SIGTERM, then SIGKILL if that was not enough. */

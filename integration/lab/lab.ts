@@ -2,12 +2,11 @@
  * A cluster on this machine: nodes, a control plane and pods, each in a network namespace of its own, nodes with a cgroup subtree
  * each. On the memory dataplane: the same programs on loopback, without namespaces, pods and traffic.
  */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
-import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { nodesMax, podAddresses, podsPerNodeMax } from "./address-plan.ts";
 import { findCgroupMount } from "./cgroup.ts";
@@ -26,6 +25,7 @@ import { LabProcess, nodeCommand, startTime } from "./lab-process.ts";
 import { clusterScript, nodeConfigurationScript, podsScript } from "./network-script.ts";
 import type { PodPlace } from "./network-script.ts";
 import { RevisionWatch } from "./revision-watch.ts";
+import { startJanitor } from "./start-janitor.ts";
 import { TrafficClient } from "./traffic.ts";
 
 export interface LabOptions {
@@ -162,9 +162,14 @@ export class Lab implements AsyncDisposable {
 
   /** Starts one more client in a pod that `makePods` or `startClient` made. */
   async startClientIn(pod: string): Promise<TrafficClient> {
+    return startedClient(this.startProgramIn(pod, clientCommand));
+  }
+
+  /** Starts any program in a pod that `makePods` made. @throws RangeError if it did not. */
+  startProgramIn(pod: string, command: readonly string[]): LabProcess {
     const place = this.#empty.get(pod);
     if (place === undefined) throw new RangeError(`lab ${this.name} has no place ${pod}`);
-    return startedClient(this.#startInPod(place, clientCommand));
+    return this.#startInPod(place, command);
   }
 
   /** Starts a client in the node's own namespace: a process of the host. Kernel labs only. */
@@ -319,16 +324,6 @@ function makeFolders({ lab, paths, cgroup }: Ground): void {
   fs.mkdirSync(cgroup);
   fs.mkdirSync(paths.bpffs);
   runScript(`set -e\nmount -t bpf ${namespaceName(lab, "bpf")} ${paths.bpffs}`);
-}
-
-function startJanitor(lab: string): ChildProcessByStdio<Writable, null, null> {
-  const [node = "", ...args] = nodeCommand("integration/lab/janitor.ts", lab);
-  const janitor = spawn(node, args, { stdio: ["pipe", "ignore", "ignore"], detached: true });
-  // An owner that has nothing more to do may end.
-  janitor.unref();
-  (janitor.stdin as Socket).unref();
-  janitor.stdin.on("error", () => {});
-  return janitor;
 }
 
 function runScript(script: string): void {

@@ -163,7 +163,7 @@ describe("a folder of 12 services", { concurrency: 1 }, () => {
     await pair.replaceFolder([]);
     const { heldRemoval } = await pair.statusWhere((status) => status.heldRemoval !== undefined);
     assert.deepEqual([heldRemoval?.services, heldRemoval?.ofServices], [12, 12]);
-    assert.equal(await pair.metric("weft_controlplane_mass_removal_services"), 12);
+    assert.equal(await pair.metric("weft_source_mass_removal_services"), 12);
     assert.match(await pair.weft("status"), /^MASS REMOVAL HELD: the source lacks 12 of 12 services/m);
     await pair.serves(twelve);
     await pair.replaceFolder(twelve);
@@ -224,7 +224,7 @@ describe("a folder of 12 services", { concurrency: 1 }, () => {
   test("is emptied for good: the removal goes on after the hold time, on a running control plane and on a fresh one", async () => {
     await using pair = await Pair.start(twelve, "--mass-removal-hold", "4s");
     await pair.replaceFolder([]);
-    await pair.metricIs("weft_controlplane_mass_removal_services", 12);
+    await pair.metricIs("weft_source_mass_removal_services", 12);
     await pair.serves(twelve);
     await pair.serves([]);
     await pair.replaceFolder(twelve);

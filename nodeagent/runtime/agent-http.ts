@@ -29,5 +29,5 @@ export function agentRoutes(agent: Agent, metrics: Metrics): Routes {
 
 /** What `--metrics` serves. */
 export function metricsRoutes(metrics: Metrics): Routes {
-  return { "/metrics": () => ({ status: 200, contentType: Metrics.contentType, body: metrics.print() }) };
+  return { "/metrics": () => ({ status: 200, contentType: Metrics.contentTypes.text, body: metrics.print() }) };
 }

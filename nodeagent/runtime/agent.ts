@@ -7,6 +7,7 @@ import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Metrics } from "@weft/proto/program/metrics.ts";
 import { version } from "@weft/proto/program/version.ts";
+import type { SpanSink } from "@weft/proto/telemetry/span.ts";
 import type { Dataplane } from "../dataplane/dataplane.ts";
 import type { Frontend } from "../plan/frontend.ts";
 import {
@@ -27,6 +28,7 @@ import type { NodeFailure } from "./failures.ts";
 import { localAddresses } from "./local-addresses.ts";
 import { interfaceAddresses } from "./node-addresses.ts";
 import { NodeHealth } from "./node-health.ts";
+import { RoundTracer } from "./round-tracer.ts";
 import { Rounds } from "./rounds.ts";
 import { SyncLoop } from "./sync-loop.ts";
 
@@ -49,6 +51,10 @@ export interface AgentOptions {
   readonly limits: SyncLimits;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Where spans of traced revisions go. Default: nothing is traced. */
+  readonly spans?: SpanSink | undefined;
+  /** Holds nothing yet. Default: one of its own. */
+  readonly store?: Store;
   /** How the state file writes. Default: to the disk. */
   readonly writeState?: StateFileOptions["write"];
 }
@@ -84,13 +90,14 @@ export class Agent {
       log,
       ...(writeState === undefined ? {} : { write: writeState }),
     });
-    const store = new Store();
+    const store = options.store ?? new Store();
     if (saved !== undefined) store.commit([{ removed: [], puts: saved.resources }], "nothing");
     const live = (await dataplane.open()).cursor;
     const initial = initialState(saved?.cursor, live, performance.now());
     sayAdopted(log, saved?.cursor, live, initial);
     const metrics = new AgentMetrics(options.metrics);
     const addressing = readAddressing(options);
+    const tracer = options.spans && new RoundTracer(node, options.spans, () => Date.now() - performance.now());
     const rounds = new Rounds({
       node,
       store,
@@ -101,6 +108,7 @@ export class Agent {
       addressing,
       view: saved?.view,
       onRound: (report) => health.roundDone(report),
+      onTraced: tracer && ((round) => tracer.activated(round)),
       onChange: () => loop.changed(),
     });
     const health = new NodeHealth({
@@ -125,6 +133,7 @@ export class Agent {
       initial,
       addressing,
       healthFailures: () => health.failures,
+      tracer,
     });
     if (saved?.cursor !== undefined && initial.standing.floor === undefined) {
       rounds.committed(undefined, saved.cursor, undefined);

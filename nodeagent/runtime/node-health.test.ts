@@ -64,6 +64,7 @@ describe("the health of a node", () => {
         query: new URLSearchParams(),
         peerAddress: "",
         localAddress: "",
+        accept: undefined,
         signal: stop.signal,
       };
       const pages = ["/healthz", "/livez"].map((page) => health.routes()[page]?.(request) as HttpResponse | undefined);
@@ -107,6 +108,7 @@ describe("what waits for a round", () => {
       addressing: { addresses: [], nodePortAddresses: [], localAddresses: new Set(), localClusterIps: "pass" },
       view: undefined,
       onRound: () => undefined,
+      onTraced: undefined,
       onChange: () => undefined,
     });
     const stop = new AbortController();

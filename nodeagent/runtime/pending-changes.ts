@@ -5,6 +5,8 @@ import { mergeTriggers, noTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import type { HeldResource } from "../sync/received-resource.ts";
 import type { StoreChange } from "../sync/store.ts";
+import { newestTraces } from "./round-trace.ts";
+import type { ReceivedTrace } from "./round-trace.ts";
 
 export interface PendingChanges {
   readonly touched: Set<string>;
@@ -20,6 +22,8 @@ export interface PendingChanges {
   backendChanges: number;
   /** Of the deltas that wait. */
   triggers: TriggerTimes;
+  /** Of the deltas that wait and are traced here, oldest first, the newest `tracesMax`. */
+  traces: readonly ReceivedTrace[];
   isNodeChanged: boolean;
   isViewChanged: boolean;
 }
@@ -35,6 +39,7 @@ export function emptyPending(): PendingChanges {
     serviceChanges: 0,
     backendChanges: 0,
     triggers: noTriggers,
+    traces: [],
     isNodeChanged: false,
     isViewChanged: false,
   };
@@ -61,6 +66,7 @@ export function mergePending(taken: PendingChanges, newer: PendingChanges): void
   taken.receivedAtMs = newer.receivedAtMs ?? taken.receivedAtMs;
   taken.sinceMs ??= newer.sinceMs;
   taken.triggers = mergeTriggers(taken.triggers, newer.triggers);
+  taken.traces = newestTraces([...taken.traces, ...newer.traces]);
   taken.isNodeChanged ||= newer.isNodeChanged;
   taken.isViewChanged ||= newer.isViewChanged;
 }

@@ -12,6 +12,7 @@ import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts
 import { mergeTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
+import { compactHeap } from "@weft/proto/program/compact-heap.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
 import type { RoundReport, Waiting } from "../health/kube-proxy-metrics.ts";
@@ -22,10 +23,11 @@ import type { PlanNotice } from "../plan/plan-service.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
-import { compactHeap } from "./compact-heap.ts";
 import type { StepDurations } from "./messages.ts";
 import { emptyPending, mergeChange, mergePending } from "./pending-changes.ts";
 import type { PendingChanges } from "./pending-changes.ts";
+import { newestTraces } from "./round-trace.ts";
+import type { ReceivedTrace, TracedRound } from "./round-trace.ts";
 
 /** Wait after a round that could not be activated: doubles from the first to the second. */
 const retryFirstMs = 500;
@@ -53,6 +55,8 @@ export interface RoundsOptions {
   readonly view: NodeView | undefined;
   /** A round is active. */
   readonly onRound: (report: RoundReport) => void;
+  /** A round of revisions that are traced is active; undefined: nothing is traced. */
+  readonly onTraced: ((round: TracedRound) => void) | undefined;
   /** What is live, or the list of failures, changed. */
   readonly onChange: () => void;
 }
@@ -73,7 +77,8 @@ export class Rounds {
   #needsAll = true;
   #isOpen = false;
   #isRunning = false;
-  #isBulky = false;
+  // What loading the program left is garbage too.
+  #isBulky = true;
   #notices: readonly PlanNotice[] = [];
   #failures: readonly DataplaneFailure[] = [];
   #activationFailure: string | undefined;
@@ -145,6 +150,11 @@ export class Rounds {
   /** What triggered the delta that is committed next. */
   triggered(triggers: TriggerTimes | undefined): void {
     if (triggers !== undefined) this.#pending.triggers = mergeTriggers(this.#pending.triggers, triggers);
+  }
+
+  /** The trace of the delta that is committed next. */
+  traced(trace: ReceivedTrace): void {
+    this.#pending.traces = newestTraces([...this.#pending.traces, trace]);
   }
 
   /** The store was changed and now is what `cursor` says. */
@@ -225,13 +235,12 @@ export class Rounds {
     const isAll = this.#needsAll;
     const services = this.#plan(taken, isAll);
     const plannedMs = performance.now();
-    let persistMs = 0;
-    let activeMs = plannedMs;
+    let stagedMs = plannedMs;
+    let persistedMs = plannedMs;
     const persist = (): void => {
-      const fromMs = performance.now();
+      stagedMs = performance.now();
       file.append({ removed: taken.removed, puts: taken.puts, commit: { cursor, view } });
-      activeMs = performance.now();
-      persistMs = activeMs - fromMs;
+      persistedMs = performance.now();
     };
     const round: Round = {
       cursor,
@@ -248,7 +257,7 @@ export class Rounds {
       this.#isRunning = false;
       this.#taken = undefined;
     }
-    activeMs = performance.now();
+    const activeMs = performance.now();
     this.#needsAll = false;
     this.#failuresInRow = 0;
     this.#activationFailure = undefined;
@@ -257,13 +266,18 @@ export class Rounds {
       receivedToActiveUs: taken.receivedAtMs === undefined ? 0 : (activeMs - taken.receivedAtMs) * 1_000,
       planUs: (plannedMs - startMs) * 1_000,
       stageUs: result.stageUs,
-      persistUs: persistMs * 1_000,
+      persistUs: (persistedMs - stagedMs) * 1_000,
     };
     this.#active = { cursor, digest, appliedAtUs: (performance.timeOrigin + activeMs) * 1_000, durations };
     metrics.roundDone(durations, taken.receivedAtMs !== undefined);
     const { touched, serviceChanges, backendChanges, triggers } = taken;
     const seconds = (activeMs - startMs) / 1_000;
     this.#options.onRound({ isAll, touched, plans: services, seconds, serviceChanges, backendChanges, triggers });
+    if (taken.traces.length > 0) {
+      const times = { startMs, plannedMs, stagedMs, persistedMs, activeMs };
+      const { length: failures } = result.failures;
+      this.#options.onTraced?.({ traces: taken.traces, cursor, times, services: services.length, failures });
+    }
     if (whole !== undefined) this.#rewrite(whole);
     this.#options.onChange();
     if (services.length >= bulkServicesMin) this.#isBulky = true;

@@ -41,6 +41,8 @@ import { mergeFailures } from "./failures.ts";
 import type { NodeFailure } from "./failures.ts";
 import { ackMessage, helloMessage } from "./messages.ts";
 import type { HelloFacts } from "./messages.ts";
+import type { ReceivedTrace } from "./round-trace.ts";
+import type { RoundTracer } from "./round-tracer.ts";
 import type { Rounds } from "./rounds.ts";
 import { SyncLog } from "./sync-log.ts";
 import type { StreamEnd } from "./stream-end.ts";
@@ -59,6 +61,8 @@ export interface SyncLoopOptions {
   readonly addressing: NodeAddressing;
   /** Notices of health check node ports. */
   readonly healthFailures: () => readonly NodeFailure[];
+  /** Undefined: nothing is traced. */
+  readonly tracer: RoundTracer | undefined;
 }
 
 export class SyncLoop {
@@ -69,6 +73,8 @@ export class SyncLoop {
   // Parts of a delta that is not complete.
   #parts: ReceivedPart[] = [];
   #part: ReceivedPart | undefined;
+  // Of the delta that these are of.
+  #trace: ReceivedTrace | undefined;
   #receivedAtMs = 0;
   #view: NodeView | undefined;
   #query: DigestQuery | undefined;
@@ -267,7 +273,8 @@ export class SyncLoop {
   }
 
   #receiveDelta(delta: Delta): void {
-    const { store } = this.#options;
+    const { store, tracer } = this.#options;
+    if (tracer !== undefined) this.#trace = tracer.received(delta, this.#receivedAtMs, this.#trace);
     const reading = readPart(delta);
     const part = reading.kind === "part" ? reading.part : undefined;
     this.#part = part;
@@ -290,6 +297,8 @@ export class SyncLoop {
     const listed = this.#parts.reduce((sum, { puts }) => sum + puts.size, 0);
     if (listed >= bulkResourcesMin) rounds.cameInBulk();
     if (scope === "since") for (const { triggers } of this.#parts) rounds.triggered(triggers);
+    if (this.#trace !== undefined) rounds.traced(this.#trace);
+    this.#trace = undefined;
     this.#parts = [];
     metrics.deltasReceived.with(scope).inc();
     rounds.committed(change, cursor, this.#receivedAtMs);
@@ -334,6 +343,7 @@ export class SyncLoop {
     );
     this.#ackDue = undefined;
     stream.send(message);
+    this.#options.tracer?.acked(active.revision, performance.now());
   }
 
   // With a floor the kernel runs more than is held: what is held is the part of it whose digest is known.

@@ -13,6 +13,8 @@ export interface Command<F extends Flags> {
   /** More about it, for help; lines of at most 100 columns. */
   readonly details?: string;
   readonly flags: F;
+  /** Key of the single flag that may also be given as a bare word: `weft trace 42` is `weft trace --revision 42`. */
+  readonly operand?: string;
   /** Whole command lines. */
   readonly examples: readonly string[];
   /** What excludes each other. Arguments of one side silence the variables of the others: the command line wins. */

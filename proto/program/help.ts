@@ -11,7 +11,8 @@ export function commandHelp(command: Command<Flags>): string {
   const required = flags
     .filter(([, flag]) => flag.isRequired)
     .map(([key, flag]) => `${flagName(key)} ${flag.valueName}`);
-  const usage = [command.name, ...required, flags.length > required.length ? "[flags]" : ""].filter(
+  const operand = command.operand === undefined ? "" : `[${command.flags[command.operand]?.valueName ?? ""}]`;
+  const usage = [command.name, operand, ...required, flags.length > required.length ? "[flags]" : ""].filter(
     (part) => part !== "",
   );
   const lines = [command.summary, "", "Usage:", `  ${usage.join(" ")}`];

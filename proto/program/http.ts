@@ -1,7 +1,6 @@
 /**
  * A small HTTP server for people, probes and Prometheus: a table of routes over node:http, with limits. Requests have no body.
  */
-import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -18,6 +17,8 @@ export interface HttpRequest {
   readonly peerAddress: string;
   /** Address of this end, without port; a v4-mapped one is IPv4. */
   readonly localAddress: string;
+  /** The header of this name. */
+  readonly accept: string | undefined;
   /** Aborts when the client goes away or the server closes. */
   readonly signal: AbortSignal;
 }
@@ -32,6 +33,9 @@ export interface HttpResponse {
 }
 
 export type Answer = (request: HttpRequest) => HttpResponse | Promise<HttpResponse>;
+
+// An import would read every export, and that of WebSocket loads undici: 10 MB in each agent for nothing.
+const { createServer } = process.getBuiltinModule("node:http");
 
 /** Path -> what answers GET (and HEAD) there. */
 export type Routes = Readonly<Record<string, Answer>>;
@@ -143,6 +147,7 @@ function route(
     query: new URLSearchParams(question < 0 ? "" : target.slice(question + 1)),
     peerAddress: plainAddress(request.socket.remoteAddress),
     localAddress: plainAddress(request.socket.localAddress),
+    accept: request.headers.accept,
     signal,
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Metrics in the Prometheus text format 0.0.4. Our own registry: `@prometheus-io/client` costs 18 MB RSS in the agent.
+ * Metrics in the Prometheus text format 0.0.4, or in OpenMetrics 1.0 with exemplars for those who ask. Our own registry: `@prometheus-io/client` costs 18 MB RSS in the agent.
  * https://prometheus.io/docs/instrumenting/exposition_formats/
  */
 
@@ -16,8 +16,19 @@ export interface Gauge {
 }
 
 export interface Histogram {
-  observe(value: number): void;
+  /** `exemplar`: a case in point; the last one of each bucket is told. */
+  observe(value: number, exemplar?: Exemplar): void;
 }
+
+/** At most 128 characters of names and values. */
+export interface Exemplar {
+  readonly labels: Readonly<Record<string, string>>;
+  /** Unix seconds. */
+  readonly atSeconds: number;
+}
+
+/** The text format of Prometheus, or OpenMetrics: exemplars, and a form of numbers and of counters of its own. */
+export type Exposition = "text" | "openmetrics";
 
 /** A metric with labels. Bind a child once, outside of hot paths. */
 export interface Labelled<M> {
@@ -50,7 +61,7 @@ type MetricType = "counter" | "gauge" | "histogram";
 
 interface Metric extends Description {
   readonly type: MetricType;
-  readonly print: (name: string) => string;
+  readonly print: (name: string, as: Exposition) => string;
 }
 
 export class Metrics {
@@ -72,8 +83,7 @@ export class Metrics {
   }
 
   counterWith(description: Description, labelNames: readonly string[], seriesMax?: number): Labelled<Counter> {
-    if (!description.name.endsWith("_total"))
-      throw new RangeError(`the counter ${description.name} must end in _total`);
+    this.#checkCounter("counter", description);
     return this.#family(description, "counter", labelNames, seriesMax, () => new Value());
   }
 
@@ -104,6 +114,7 @@ export class Metrics {
 
   /** A gauge or counter that is read when it is printed. `read` throws: it is left out. */
   observed(type: "counter" | "gauge", description: Description, read: () => number | readonly Sample[]): void {
+    this.#checkCounter(type, description);
     const print = (name: string): string => {
       const value = read();
       if (typeof value === "number") return `${name} ${printNumber(value)}\n`;
@@ -114,22 +125,31 @@ export class Metrics {
     this.#add({ ...description, type, print });
   }
 
-  /** Content type of `print`. */
-  static readonly contentType = "text/plain; version=0.0.4; charset=utf-8";
+  static readonly contentTypes: Readonly<Record<Exposition, string>> = {
+    text: "text/plain; version=0.0.4; charset=utf-8",
+    openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
+  };
 
-  print(): string {
+  /** What an `Accept` header asks for; Prometheus names OpenMetrics when it can read it. */
+  static accepted(accept: string | undefined): Exposition {
+    return accept?.includes("application/openmetrics-text") === true ? "openmetrics" : "text";
+  }
+
+  print(as: Exposition = "text"): string {
     let text = "";
     for (const metric of this.#metrics.values()) {
       let samples: string;
       try {
-        samples = metric.print(metric.name);
+        samples = metric.print(metric.name, as);
       } catch {
         continue;
       }
       if (samples === "") continue;
-      text += `# HELP ${metric.name} ${escapeHelp(metric.help)}\n# TYPE ${metric.name} ${metric.type}\n${samples}`;
+      // In OpenMetrics a counter's family is named without the suffix of its sample.
+      const family = as === "openmetrics" && metric.type === "counter" ? metric.name.slice(0, -6) : metric.name;
+      text += `# HELP ${family} ${escapeHelp(metric.help)}\n# TYPE ${family} ${metric.type}\n${samples}`;
     }
-    return text;
+    return as === "openmetrics" ? `${text}# EOF\n` : text;
   }
 
   #family<M extends Series>(
@@ -146,8 +166,12 @@ export class Metrics {
     }
     const overflowed = (): void => this.#overflow.with(description.name).inc();
     const family = new Family(labelNames, seriesMax ?? defaultSeriesMax, make, overflowed);
-    this.#add({ ...description, type, print: (name) => family.print(name) });
+    this.#add({ ...description, type, print: (name, as) => family.print(name, as) });
     return family;
+  }
+
+  #checkCounter(type: MetricType, { name }: Description): void {
+    if (type === "counter" && !name.endsWith("_total")) throw new RangeError(`the counter ${name} must end in _total`);
   }
 
   #add(metric: Metric): void {
@@ -158,7 +182,7 @@ export class Metrics {
 }
 
 interface Series {
-  print(name: string, labels: readonly (readonly [string, string])[]): string;
+  print(name: string, labels: readonly (readonly [string, string])[], as: Exposition): string;
 }
 
 class Family<M extends Series> implements Labelled<M> {
@@ -196,9 +220,9 @@ class Family<M extends Series> implements Labelled<M> {
     this.#series.delete(values.join("\u0000"));
   }
 
-  print(name: string): string {
+  print(name: string, as: Exposition): string {
     let text = "";
-    for (const { labels, metric } of this.#series.values()) text += metric.print(name, labels);
+    for (const { labels, metric } of this.#series.values()) text += metric.print(name, labels, as);
     return text;
   }
 }
@@ -223,6 +247,8 @@ class Distribution implements Series, Histogram {
   readonly #bounds: readonly number[];
   // Per bucket, not cumulative; the last is +Inf.
   readonly #counts: Float64Array;
+  // By bucket; made with the first one.
+  #exemplars: Map<number, { readonly value: number; readonly of: Exemplar }> | undefined;
   #sum = 0;
 
   constructor(bounds: readonly number[]) {
@@ -230,22 +256,37 @@ class Distribution implements Series, Histogram {
     this.#counts = new Float64Array(bounds.length + 1);
   }
 
-  observe(value: number): void {
+  observe(value: number, exemplar?: Exemplar): void {
     let i = 0;
     while (i < this.#bounds.length && value > (this.#bounds[i] ?? 0)) i++;
     this.#counts[i] = (this.#counts[i] ?? 0) + 1;
     this.#sum += value;
+    if (exemplar !== undefined) (this.#exemplars ??= new Map()).set(i, { value, of: exemplar });
   }
 
-  print(name: string, labels: readonly (readonly [string, string])[]): string {
+  print(name: string, labels: readonly (readonly [string, string])[], as: Exposition): string {
     let text = "";
     let count = 0;
     for (const [i, bound] of [...this.#bounds, Number.POSITIVE_INFINITY].entries()) {
       count += this.#counts[i] ?? 0;
-      text += `${name}_bucket${printLabels([...labels, ["le", printNumber(bound)]])} ${count}\n`;
+      const le = as === "openmetrics" ? printFloat(bound) : printNumber(bound);
+      const exemplar = as === "openmetrics" ? this.#printExemplar(i) : "";
+      text += `${name}_bucket${printLabels([...labels, ["le", le]])} ${count}${exemplar}\n`;
     }
     return `${text}${name}_sum${printLabels(labels)} ${printNumber(this.#sum)}\n${name}_count${printLabels(labels)} ${count}\n`;
   }
+
+  #printExemplar(bucket: number): string {
+    const exemplar = this.#exemplars?.get(bucket);
+    if (exemplar === undefined) return "";
+    const labels = printLabels(Object.entries(exemplar.of.labels));
+    return ` # ${labels} ${printNumber(exemplar.value)} ${exemplar.of.atSeconds.toFixed(3)}`;
+  }
+}
+
+// OpenMetrics: bounds are floats to the letter, "1.0".
+function printFloat(value: number): string {
+  return Number.isInteger(value) ? `${value}.0` : printNumber(value);
 }
 
 function printLabels(labels: readonly (readonly [string, string])[]): string {

@@ -113,7 +113,11 @@ function readArguments(command: Command<Flags>, argv: readonly string[]): Given 
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? "";
     if (!argument.startsWith("-") || argument === "-") {
-      return problem(`unexpected "${argument}": values belong to a flag, such as --flag VALUE`);
+      const { operand } = command;
+      if (operand === undefined || texts.has(operand))
+        return problem(`unexpected "${argument}": values belong to a flag, such as --flag VALUE`);
+      texts.set(operand, [argument]);
+      continue;
     }
     const equals = argument.indexOf("=");
     const name = equals < 0 ? argument : argument.slice(0, equals);

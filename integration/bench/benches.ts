@@ -1,0 +1,6 @@
+/** All benches, in the order in which they run. */
+import type { Bench } from "./bench.ts";
+import { endToEnd } from "./end-to-end/end-to-end.ts";
+import { fanOut } from "./fan-out/fan-out.ts";
+
+export const benches: readonly Bench[] = [fanOut, endToEnd];

@@ -1,0 +1,30 @@
+/** Builds the small C programs of benches, once per source. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+
+const built = path.join(import.meta.dirname, "../../.weft/bench");
+const flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror"];
+
+/**
+ * Path of the program `name`, made of the C files in `folder`.
+ * @throws Error with the remedy if there is no compiler, or with what it said.
+ */
+export function compileC(name: string, folder: string): string {
+  const files = fs.readdirSync(folder).filter((file) => /\.[ch]$/.test(file));
+  const hash = createHash("sha256").update(flags.join(" "));
+  for (const file of files.toSorted()) hash.update(file).update(fs.readFileSync(path.join(folder, file)));
+  const program = path.join(built, `${name}-${hash.digest("hex").slice(0, 12)}`);
+  if (fs.existsSync(program)) return program;
+  fs.mkdirSync(built, { recursive: true });
+  const sources = files.filter((file) => file.endsWith(".c")).map((file) => path.join(folder, file));
+  // Two benches may build at once: the name appears when the program is whole.
+  const unfinished = `${program}.${process.pid}`;
+  const { status, stderr, error } = spawnSync("gcc", [...flags, "-o", unfinished, ...sources], { encoding: "utf8" });
+  if (error !== undefined)
+    throw new Error(`cannot build ${name}: ${error.message}; run 'apt-get install gcc libc6-dev'`, { cause: error });
+  if (status !== 0) throw new Error(`cannot build ${name}:\n${stderr}`);
+  fs.renameSync(unfinished, program);
+  return program;
+}

@@ -1,0 +1,82 @@
+/** The real control plane as a process of a bench, on a core of its own. */
+import fs from "node:fs";
+import path from "node:path";
+import type { LabProcess } from "../../lab/lab-process.ts";
+import type { BenchContext } from "../bench.ts";
+import { onCore, withOpenFiles } from "../cores.ts";
+import { openFilesFor, serverCore } from "./load-client.ts";
+
+const launcher = path.join(import.meta.dirname, "../../../controlplane/bin/weft-controlplane");
+const readyLimitMs = 120_000;
+const settleLimitMs = 120_000;
+
+/** A revision that runs on all nodes that were connected at its commit. */
+export interface Converged {
+  readonly revision: number;
+  readonly nodes: number;
+  /** From the commit until the last ack was read. */
+  readonly elapsedMs: number;
+}
+
+export class BenchControlPlane {
+  readonly pid: number;
+  readonly port: number;
+  readonly #http: string;
+  readonly #process: LabProcess;
+  readonly #logFile: string;
+
+  private constructor(process: LabProcess, port: number, http: string, logFile: string) {
+    this.pid = process.pid;
+    this.port = port;
+    this.#http = http;
+    this.#process = process;
+    this.#logFile = logFile;
+  }
+
+  /** Without TLS, on loopback. Resolves when its source is synced. */
+  static async start(context: BenchContext, kubeconfig: string, agents: number): Promise<BenchControlPlane> {
+    const logFile = path.join(context.folder, "weft-controlplane.log");
+    const flags = `--kubeconfig ${kubeconfig} --insecure --log-format json --listen 127.0.0.1:0 --http 127.0.0.1:0`;
+    const command = withOpenFiles(openFilesFor(agents), onCore(serverCore, [launcher, ...flags.split(" ")]));
+    const started = context.start("weft-controlplane", ["sh", "-c", 'exec "$@" 2>"$0"', logFile, ...command]);
+    const [, grpc = "", http = ""] = await started.lineMatching(/^ready grpc=\S+:(\d+) http=(\S+)/, readyLimitMs);
+    const controlPlane = new BenchControlPlane(started, Number(grpc), http, logFile);
+    await controlPlane.until(
+      ({ weft_source_synced: synced = 0, weft_catalog_revision: head = 0 }) => synced + head > 1,
+    );
+    return controlPlane;
+  }
+
+  /** Metrics by name, with their labels as printed. */
+  async metrics(): Promise<Readonly<Record<string, number>>> {
+    const text = await (await fetch(`http://${this.#http}/metrics`)).text();
+    const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    return Object.fromEntries(
+      samples.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+    );
+  }
+
+  /** Looks at the metrics, seldom, until they are so. */
+  async until(isSo: (metrics: Readonly<Record<string, number>>) => boolean): Promise<void> {
+    const deadline = performance.now() + settleLimitMs;
+    for (;;) {
+      if (isSo(await this.metrics())) return;
+      if (performance.now() > deadline)
+        throw new Error(`the control plane did not get there: ${this.#process.logTail()}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** All that it has said so far about revisions that run everywhere. */
+  converged(): readonly Converged[] {
+    return fs
+      .readFileSync(this.#logFile, "utf8")
+      .split("\n")
+      .filter((line) => line.includes("revision runs on all nodes"))
+      .map((line) => JSON.parse(line) as Converged);
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.kill();
+  }
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Program: load --port N --agents N [--tcp] [--inflight N] [--window BYTES] [--prefix TEXT]
+ *
+ * That many agents of a control plane on loopback, one connection each. Commands on stdin, one a line:
+ *
+ *   connect    opens what is closed
+ *   close      closes all
+ *   stall N    the first N agents stop reading
+ *   unstall    they read again
+ *   counts     prints what was counted so far
+ *
+ * Events on stdout, one line of JSON each; times are CLOCK_MONOTONIC microseconds, counts are since the start:
+ *
+ *   {"event":"up", …}        all are connected and told that they are at the head
+ *   {"event":"reached", …}   all that are not stalled run `revision` and have acked it
+ *   {"event":"closed", …}    all are closed
+ *   {"event":"counts", …}
+ */
+#include "load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_MAX 256
+#define RECEIVE_BYTES (256 * 1024)
+#define SAID_MAX 5
+
+struct options options = {.inflight = 256, .window = 1024 * 1024, .prefix = "agent-"};
+struct counts counts;
+
+static struct agent *agents;
+static int poll_fd;
+static int opened, up, stalled;
+static uint64_t connect_ns;
+/* The newest revision that any agent has seen: when, who runs it, and when each acked it. */
+static struct {
+  uint64_t revision, first_ns;
+  int acked;
+  uint64_t *acked_ns;
+} head;
+
+uint64_t now_ns(void) {
+  struct timespec now;
+
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+void fail(const char *format, ...) {
+  va_list arguments;
+
+  va_start(arguments, format);
+  fputs("load: ", stderr);
+  vfprintf(stderr, format, arguments);
+  fputc('\n', stderr);
+  va_end(arguments);
+  exit(1);
+}
+
+static void watch(struct agent *agent, int operation, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.ptr = agent};
+
+  if (epoll_ctl(poll_fd, operation, agent->fd, &event)) fail("epoll_ctl: %s", strerror(errno));
+}
+
+/* --- what is said --- */
+
+static void say(const char *event, const char *format, ...) {
+  struct rusage usage;
+  va_list arguments;
+
+  getrusage(RUSAGE_SELF, &usage);
+  printf("{\"event\":\"%s\"", event);
+  va_start(arguments, format);
+  vprintf(format, arguments);
+  va_end(arguments);
+  printf(",\"bytes\":%ju,\"dataBytes\":%ju,\"sentDataBytes\":%ju,\"acks\":%ju,\"heartbeats\":%ju,\"messages\":%ju,"
+         "\"lost\":%ju,\"cpuUs\":%ju}\n",
+         (uintmax_t)counts.bytes, (uintmax_t)counts.data_bytes, (uintmax_t)counts.sent_data_bytes,
+         (uintmax_t)counts.acks, (uintmax_t)counts.heartbeats, (uintmax_t)counts.messages, (uintmax_t)counts.lost,
+         (uintmax_t)((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000ULL + usage.ru_utime.tv_usec +
+                     usage.ru_stime.tv_usec));
+  fflush(stdout);
+}
+
+static int compare(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+  return x < y ? -1 : x > y;
+}
+
+static void say_if_reached(void) {
+  if (!head.revision || head.acked == 0 || head.acked < up - stalled || up < options.agents) return;
+  qsort(head.acked_ns, head.acked, sizeof *head.acked_ns, compare);
+  say("reached", ",\"revision\":%ju,\"agents\":%d,\"firstUs\":%ju,\"ackedP50Us\":%ju,\"ackedP99Us\":%ju,\"ackedLastUs\":%ju",
+      (uintmax_t)head.revision, head.acked, (uintmax_t)head.first_ns / 1000,
+      (uintmax_t)head.acked_ns[head.acked / 2] / 1000, (uintmax_t)head.acked_ns[head.acked * 99 / 100] / 1000,
+      (uintmax_t)head.acked_ns[head.acked - 1] / 1000);
+}
+
+/* --- what the readers tell --- */
+
+void agent_is_up(struct agent *agent) {
+  if (agent->phase == AGENT_UP) return;
+  agent->phase = AGENT_UP;
+  if (++up < options.agents) return;
+  say("up", ",\"elapsedUs\":%ju", (uintmax_t)(now_ns() - connect_ns) / 1000);
+  say_if_reached();
+}
+
+void agent_sees(struct agent *agent, uint64_t revision) {
+  (void)agent;
+  if (revision <= head.revision) return;
+  head.revision = revision;
+  head.first_ns = now_ns();
+  head.acked = 0;
+}
+
+static void acknowledge(struct agent *agent) {
+  agent->owes_ack = false;
+  send_ack(agent);
+  if (agent->revision != head.revision) return;
+  head.acked_ns[head.acked++] = now_ns();
+  say_if_reached();
+}
+
+void agent_reached(struct agent *agent, uint64_t revision) {
+  agent_sees(agent, revision);
+  if (revision == agent->revision) return;
+  agent->revision = revision;
+  if (is_digest_coming(revision)) agent->owes_ack = true;
+  else acknowledge(agent);
+}
+
+void digest_is_known(void) {
+  for (int i = 0; i < options.agents; i++)
+    if (agents[i].owes_ack) acknowledge(&agents[i]);
+}
+
+static void close_agent(struct agent *agent) {
+  if (agent->fd < 0) return;
+  if (agent->phase == AGENT_UP) up--;
+  opened--;
+  close(agent->fd);
+  agent->fd = -1;
+  agent->phase = AGENT_CLOSED;
+  agent->owes_ack = false;
+  forget_connection(agent);
+  forget_keeper(agent);
+}
+
+void agent_lost(struct agent *agent, const char *why) {
+  if (agent->fd < 0) return;
+  if (counts.lost++ < SAID_MAX) fprintf(stderr, "load: agent %d: %s\n", agent->index, why);
+  close_agent(agent);
+  say("lost", "");
+}
+
+/* --- connections --- */
+
+static void open_agent(struct agent *agent) {
+  struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons(options.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  int one = 1;
+
+  agent->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (agent->fd < 0) fail("socket %d: %s; the limit of open files is too low", agent->index, strerror(errno));
+  setsockopt(agent->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (connect(agent->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
+    fail("connect: %s", strerror(errno));
+  agent->phase = AGENT_CONNECTING;
+  opened++;
+  watch(agent, EPOLL_CTL_ADD, EPOLLOUT);
+}
+
+static int next_to_open;
+
+static void open_more(void) {
+  while (next_to_open < options.agents && opened - up < options.inflight) {
+    struct agent *agent = &agents[next_to_open++];
+    if (agent->fd < 0) open_agent(agent);
+  }
+}
+
+static void greet(struct agent *agent) {
+  int error = 0;
+  socklen_t length = sizeof error;
+
+  getsockopt(agent->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error) return agent_lost(agent, strerror(error));
+  agent->phase = AGENT_GREETING;
+  watch(agent, EPOLL_CTL_MOD, EPOLLIN);
+  send_preface(agent);
+  send_hello(agent);
+}
+
+static void read_agent(struct agent *agent) {
+  static uint8_t bytes[RECEIVE_BYTES];
+  ssize_t got = recv(agent->fd, bytes, sizeof bytes, 0);
+
+  if (got < 0 && errno == EAGAIN) return;
+  if (got < 0) return agent_lost(agent, strerror(errno));
+  if (got == 0) return agent_lost(agent, "the connection was closed");
+  receive(agent, bytes, got);
+}
+
+static void handle(struct agent *agent, uint32_t events) {
+  if (agent->fd < 0) return;
+  if (agent->phase == AGENT_CONNECTING) return greet(agent);
+  if (events & EPOLLOUT) {
+    flush(agent);
+    if (agent->fd >= 0 && !agent->unsent_length) watch(agent, EPOLL_CTL_MOD, EPOLLIN);
+  }
+  if (agent->fd >= 0 && (events & ~EPOLLOUT)) read_agent(agent);
+  if (agent->fd >= 0 && agent->unsent_length) watch(agent, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+}
+
+/* --- commands --- */
+
+static void stall(int count) {
+  if (count > options.agents) fail("stall %d of %d agents", count, options.agents);
+  for (; stalled < count; stalled++) {
+    struct agent *agent = &agents[stalled];
+    if (agent->phase != AGENT_UP) fail("agent %d cannot stall: it is not up", stalled);
+    agent->is_stalled = true;
+    epoll_ctl(poll_fd, EPOLL_CTL_DEL, agent->fd, NULL);
+  }
+  say("stalled", ",\"agents\":%d", stalled);
+}
+
+static void unstall(void) {
+  for (int i = 0; i < stalled; i++) {
+    agents[i].is_stalled = false;
+    if (agents[i].fd >= 0) watch(&agents[i], EPOLL_CTL_ADD, EPOLLIN);
+  }
+  stalled = 0;
+}
+
+static void command(char *line) {
+  if (!strcmp(line, "connect")) {
+    connect_ns = now_ns();
+    next_to_open = 0;
+  } else if (!strcmp(line, "close")) {
+    next_to_open = options.agents;
+    for (int i = 0; i < options.agents; i++) close_agent(&agents[i]);
+    stalled = 0;
+    say("closed", "");
+  } else if (!strncmp(line, "stall ", 6)) {
+    stall(atoi(line + 6));
+  } else if (!strcmp(line, "unstall")) {
+    unstall();
+  } else if (!strcmp(line, "counts")) {
+    say("counts", "");
+  } else {
+    fail("no command: %s", line);
+  }
+}
+
+/* False: stdin has ended. */
+static bool read_commands(void) {
+  static char text[4096];
+  static size_t length;
+  ssize_t got = read(STDIN_FILENO, text + length, sizeof text - length - 1);
+  char *end;
+
+  if (got <= 0) return false;
+  length += got;
+  text[length] = 0;
+  while ((end = strchr(text, '\n'))) {
+    *end = 0;
+    command(text);
+    length -= end + 1 - text;
+    memmove(text, end + 1, length + 1);
+  }
+  return true;
+}
+
+static void parse(int argc, char **argv) {
+  static const struct option known[] = {
+      {"port", required_argument, NULL, 'p'},     {"agents", required_argument, NULL, 'n'},
+      {"tcp", no_argument, NULL, 't'},            {"inflight", required_argument, NULL, 'i'},
+      {"window", required_argument, NULL, 'w'},   {"prefix", required_argument, NULL, 'x'},
+      {NULL, 0, NULL, 0},
+  };
+
+  for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (c) {
+      case 'p': options.port = atoi(optarg); break;
+      case 'n': options.agents = atoi(optarg); break;
+      case 't': options.is_tcp = true; break;
+      case 'i': options.inflight = atoi(optarg); break;
+      case 'w': options.window = strtoul(optarg, NULL, 10); break;
+      case 'x': options.prefix = optarg; break;
+      default: exit(2);
+    }
+  if (options.port <= 0 || options.agents <= 0) fail("--port and --agents are needed");
+  next_to_open = options.agents;
+}
+
+int main(int argc, char **argv) {
+  struct epoll_event events[EVENTS_MAX], commands = {.events = EPOLLIN, .data.ptr = NULL};
+
+  parse(argc, argv);
+  agents = calloc(options.agents, sizeof *agents);
+  head.acked_ns = calloc(options.agents, sizeof *head.acked_ns);
+  if (!agents || !head.acked_ns) fail("out of memory");
+  for (int i = 0; i < options.agents; i++) agents[i] = (struct agent){.index = i, .fd = -1};
+  poll_fd = epoll_create1(EPOLL_CLOEXEC);
+  if (poll_fd < 0 || epoll_ctl(poll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &commands)) fail("epoll: %s", strerror(errno));
+  store_begin();
+  for (;;) {
+    int count = epoll_wait(poll_fd, events, EVENTS_MAX, -1);
+    for (int i = 0; i < count; i++) {
+      struct agent *agent = events[i].data.ptr;
+      if (!agent && !read_commands()) return 0;
+      if (agent) handle(agent, events[i].events);
+    }
+    open_more();
+  }
+}

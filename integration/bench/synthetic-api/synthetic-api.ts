@@ -1,0 +1,57 @@
+/** The synthetic API server as a process of a bench. */
+import fs from "node:fs";
+import path from "node:path";
+import type { LabProcess } from "../../lab/lab-process.ts";
+import { nodeCommand } from "../../lab/lab-process.ts";
+import type { BenchContext } from "../bench.ts";
+import type { ClusterShape } from "../cluster.ts";
+
+const readyLimitMs = 30_000;
+const changeLimitMs = 30_000;
+
+export class SyntheticApi {
+  /** For `weft-controlplane --kubeconfig`. */
+  readonly kubeconfig: string;
+  readonly #process: LabProcess;
+
+  private constructor(kubeconfig: string, process: LabProcess) {
+    this.kubeconfig = kubeconfig;
+    this.#process = process;
+  }
+
+  /** Of one family. Resolves when it listens. */
+  static async start(context: BenchContext, { services, endpoints, nodes }: ClusterShape): Promise<SyntheticApi> {
+    const size = [services, endpoints, nodes].map(String);
+    const started = context.start("synthetic-api", nodeCommand("integration/bench/synthetic-api/main.ts", ...size));
+    const [, url = ""] = await started.lineMatching(/^ready (\S+)/, readyLimitMs);
+    const kubeconfig = path.join(context.folder, "kubeconfig.json");
+    fs.writeFileSync(kubeconfig, JSON.stringify(kubeconfigOf(url)), { mode: 0o600 });
+    return new SyntheticApi(kubeconfig, started);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** Replaces the last endpoint of `service`. @returns bytes of the event, once it was written. */
+  async change(service: number): Promise<number> {
+    const changed = this.#process.lineMatching(new RegExp(`^changed ${service} \\d+ (\\d+)`), changeLimitMs);
+    this.#process.send({ change: service });
+    return Number((await changed)[1]);
+  }
+
+  async stop(): Promise<void> {
+    await this.#process.kill();
+  }
+}
+
+function kubeconfigOf(server: string): Readonly<Record<string, unknown>> {
+  return {
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "bench", cluster: { server } }],
+    users: [{ name: "bench", user: {} }],
+    contexts: [{ name: "bench", context: { cluster: "bench", user: "bench" } }],
+    "current-context": "bench",
+  };
+}
