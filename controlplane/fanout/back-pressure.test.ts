@@ -13,7 +13,8 @@ import type { ScriptedAgent } from "./scripted-agent.ts";
 import { RawClient } from "./testing-http2-client.ts";
 
 /** Addresses whose backends take far more than the windows and buffers of a connection. */
-const many = (round: number): string[] => Array.from({ length: 20_000 }, (_, i) => `10.${round}.${i >> 8}.${i & 255}`);
+const many = (round: number, count = 20_000): string[] =>
+  Array.from({ length: count }, (_, i) => `10.${round}.${i >> 8}.${i & 255}`);
 
 async function started(options: RunningOptions, addresses: readonly string[] = ["10.1.0.1"]): Promise<RunningPipeline> {
   const running = await RunningPipeline.start(options);
@@ -30,7 +31,7 @@ function goawayOf({ arrivals }: ScriptedAgent): Goaway | undefined {
 describe("snapshots that nobody reads", () => {
   test("hold up no other: their turns are lent", async () => {
     const fanout = { snapshotsMax: 2, snapshotStuckMs: 50, snapshotsStuckMax: 10, tickMs: 10 };
-    await using running = await started({ limits: { fanout, transfer: { partBytesMax: 8_192 } } }, many(1));
+    await using running = await started({ limits: { fanout, transfer: { partBytesMax: 2_048 } } }, many(1, 4_000));
     const stalled = Array.from({ length: 5 }, (_, i) => running.agent(`stalled-${i}`).hello());
     for (const agent of stalled) agent.stall();
     await running.until(() => running.metric("weft_fanout_snapshots_stuck") === 5, "all five to be stuck");
@@ -44,7 +45,7 @@ describe("snapshots that nobody reads", () => {
 
   test("are bounded: the one that has been stuck longest is ended", async () => {
     const fanout = { snapshotsMax: 1, snapshotStuckMs: 50, snapshotsStuckMax: 2, tickMs: 10, lingerMs: 100 };
-    await using running = await started({ limits: { fanout, transfer: { partBytesMax: 8_192 } } }, many(1));
+    await using running = await started({ limits: { fanout, transfer: { partBytesMax: 2_048 } } }, many(1, 4_000));
     for (let i = 0; i < 3; i++) {
       const agent = running.agent(`stalled-${i}`).hello();
       agent.stall();
@@ -75,13 +76,16 @@ test("a connection that is never read is ended as stalled, and is gone for good"
     .stall();
   const good = running.agent("good").hello();
   await good.untilRevision(1);
+  const deadlineMs = performance.now() + 60_000;
   for (let i = 2; running.fleet.nodes.get("stuck")?.left === undefined; i++) {
+    assert.ok(performance.now() < deadlineMs);
     running.source.give(endpoints("a/b", many(i)));
     await good.untilRevision(i);
   }
   assert.equal(running.fleet.nodes.get("stuck")?.left, "stalled");
   // Keeps the good one from being taken for silent.
   for (let i = running.head + 1; running.metric("weft_fanout_streams") > 1; i++) {
+    assert.ok(performance.now() < deadlineMs);
     running.source.give(endpoints("a/b", [`10.1.${i >> 8}.${i & 255}`]));
     await good.untilRevision(i);
   }
@@ -138,7 +142,9 @@ describe("at shutdown", () => {
     const stalled = running.agent("stalled").hello();
     await stalled.untilRevision(1);
     stalled.stall();
+    const deadlineMs = performance.now() + 60_000;
     while (running.metric("weft_fanout_skipped_streams_total") === 0) {
+      assert.ok(performance.now() < deadlineMs);
       running.source.give(endpoints("a/b", many(running.head)));
       const next = running.head + 1;
       await running.until(() => running.head === next, "the commit");
