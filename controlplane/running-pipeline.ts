@@ -25,6 +25,8 @@ export interface RunningOptions {
   /** Unix milliseconds. */
   readonly epochMs?: number;
   readonly massRemoval?: Partial<MassRemovalLimits>;
+  /** Default: any free one. */
+  readonly port?: number;
   readonly listener?: Partial<ListenerLimits>;
   readonly credit?: Partial<CreditLimits>;
 }
@@ -86,7 +88,7 @@ export class RunningPipeline implements AsyncDisposable {
       identify: callIdentifier(security),
       ...(options.credit && { creditLimits: { ...creditLimits, ...options.credit } }),
     });
-    const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, {
+    const listener = await listenGrpc(server, { host: "127.0.0.1", port: options.port ?? 0 }, security, {
       log,
       signal: new AbortController().signal,
       refused: (reason) => pipeline.connectionRefused(reason),
