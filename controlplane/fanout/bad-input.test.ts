@@ -17,7 +17,7 @@ const helloBytesMax = 8_192;
 const requestBytesMax = 32_768;
 
 const ended = (reason: string): string => `weft_fanout_streams_ended_total{reason="${reason}"}`;
-const refused = (reason: string): string => `weft_connections_refused_total{reason="${reason}"}`;
+const refused = (reason: string): string => `weft_fanout_connections_refused_total{reason="${reason}"}`;
 
 const request = (message: SyncRequest["message"]): Uint8Array =>
   toBinary(SyncRequestSchema, create(SyncRequestSchema, { message }));
