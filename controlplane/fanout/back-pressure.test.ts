@@ -62,8 +62,7 @@ describe("snapshots that nobody reads", () => {
 
 test("a connection that is never read is ended as stalled, and is gone for good", async () => {
   await using running = await started({
-    limits: { stream: { stalledMs: 300 }, fanout: { tickMs: 20, lingerMs: 100 } },
-    listener: { silentMs: 2_000 },
+    limits: { stream: { stalledMs: 3_000 }, fanout: { tickMs: 20, lingerMs: 100 } },
   });
   const hello = create(HelloSchema, { node: "stuck", instance: 1n, protocol: 1 });
   const stuck = new RawClient(running.address)
@@ -83,7 +82,6 @@ test("a connection that is never read is ended as stalled, and is gone for good"
     await good.untilRevision(i);
   }
   assert.equal(running.fleet.nodes.get("stuck")?.left, "stalled");
-  // Keeps the good one from being taken for silent.
   for (let i = running.head + 1; running.metric("weft_fanout_streams") > 1; i++) {
     assert.ok(performance.now() < deadlineMs);
     running.source.give(endpoints("a/b", [`10.1.${i >> 8}.${i & 255}`]));

@@ -7,7 +7,7 @@ import { urgencyOf } from "./urgency.ts";
 const stream = (isOurs: boolean, need: Partial<Need>): OpenStream => ({
   phase: "open",
   node: "n1",
-  progress: { kind: "queued", need: { doubt: undefined, isComparable: true, isMismatch: false, ...need } },
+  progress: { kind: "queued", need: { digest: 0n, doubt: undefined, isComparable: true, isMismatch: false, ...need } },
   hasTurn: false,
   isOurs,
   isAskable: true,
