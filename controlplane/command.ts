@@ -1,11 +1,12 @@
 /** The command line of `weft-controlplane`. */
 import { parseCidr } from "@weft/proto/program/address-values.ts";
 import { defineCommand } from "@weft/proto/program/command.ts";
-import { duration, listOf, percent, single } from "@weft/proto/program/flags.ts";
+import { duration, integer, listOf, percent, single } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseListenAddress } from "@weft/proto/program/socket-address.ts";
 import { checkServerTls, serverTlsAlternative, serverTlsFlags } from "@weft/proto/program/tls-flags.ts";
 import { fanoutLimits } from "./fanout/fanout-limits.ts";
+import { catalogLimits, tombstoneBytes } from "./catalog/catalog-limits.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { chooseSource, sourceAlternative, sourceFlags } from "./source-flags.ts";
 import { traceFlags } from "./trace/trace-flags.ts";
@@ -48,6 +49,20 @@ export const controlPlaneCommand = defineCommand({
       default: massRemovalLimits.holdMs,
       minMs: 1,
       help: "How long a removal is held back unless `weft confirm-removal` confirms it.",
+    }),
+    historyRevisions: integer({
+      value: "N",
+      default: catalogLimits.historyRevisionsMax,
+      min: 1,
+      max: 1_000_000_000,
+      help: "Revisions that an agent may be behind and still be sent just the changes; beyond it digests are compared.",
+    }),
+    historyBytes: integer({
+      value: "BYTES",
+      default: catalogLimits.historyBytesMax,
+      min: tombstoneBytes,
+      max: 1_099_511_627_776,
+      help: "Memory for removals that are remembered for it, about 200 bytes each.",
     }),
     drain: duration({
       default: fanoutLimits.drainMs,

@@ -66,7 +66,11 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
     version,
     traces: tracing && new TraceChoice({ ratio: values.traceRatio, nodes: values.traceNodes }),
     compiler: { serviceCidrs: values.serviceCidr },
-    limits: { ...pipelineLimits, fanout: { ...pipelineLimits.fanout, drainMs: values.drain } },
+    limits: {
+      ...pipelineLimits,
+      catalog: { historyRevisionsMax: values.historyRevisions, historyBytesMax: values.historyBytes },
+      fanout: { ...pipelineLimits.fanout, drainMs: values.drain },
+    },
     massRemoval: {
       ...massRemovalLimits,
       thresholdPercent: values.massRemovalThreshold,

@@ -30,6 +30,16 @@ export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fano
     "Revisions that an agent can resume from.",
     () => catalog.sizes.historyRevisions,
   );
+  gauge(
+    "weft_catalog_history_bytes_max",
+    "Bytes of remembered removals beyond which the oldest are forgotten.",
+    () => catalog.limits.historyBytesMax,
+  );
+  gauge(
+    "weft_catalog_history_revisions_max",
+    "Revisions beyond which the oldest are forgotten.",
+    () => catalog.limits.historyRevisionsMax,
+  );
   metrics.observed("gauge", { name: "weft_catalog_resources", help: "Resources of the catalog, by kind." }, () => {
     const { services, backends, names } = catalog.sizes;
     return [
@@ -45,7 +55,7 @@ export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Fano
     "Agents that are given no state because that would be a mass removal which nobody confirmed.",
     () => fanout.heldNodes.length,
   );
-  gauge("weft_fanout_snapshots_in_flight", "Snapshots being sent.", () => fanout.sizes.snapshots.inFlight);
+  gauge("weft_fanout_snapshots_in_flight", "Snapshots and repairs under way.", () => fanout.sizes.snapshots.inFlight);
   gauge(
     "weft_fanout_snapshots_stuck",
     "Snapshots being sent to agents that do not read: they hold up no other.",

@@ -82,7 +82,7 @@ interface Tombstone extends Linked<Tombstone> {
 }
 
 export class Catalog {
-  readonly #limits: CatalogLimits;
+  readonly limits: CatalogLimits;
   readonly #entries = new Map<ResourceId, Live | Tombstone>();
   readonly #live = new RevisionList<Live>();
   readonly #tombstones = new RevisionList<Tombstone>();
@@ -99,7 +99,7 @@ export class Catalog {
 
   constructor(epoch: Epoch, limits: CatalogLimits) {
     this.#epoch = epoch;
-    this.#limits = limits;
+    this.limits = limits;
   }
 
   get epoch(): Epoch {
@@ -311,7 +311,7 @@ export class Catalog {
   }
 
   #compact(): void {
-    const limits = this.#limits;
+    const limits = this.limits;
     const oldestKept = this.#head - limits.historyRevisionsMax;
     if (oldestKept > this.#floor) this.#floor = oldestKept as Revision;
     const tombstonesMax = Math.floor(limits.historyBytesMax / tombstoneBytes);

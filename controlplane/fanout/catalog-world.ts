@@ -48,7 +48,9 @@ export function catalogWorld(options: WorldOptions, transfers: Transfers): World
     delta: (from) => transfers.delta(from),
     snapshot: (nowMs, isMassRemovalConfirmed, isGood) => transfers.snapshot(nowMs, isMassRemovalConfirmed, isGood),
     digestCut: (nowMs) => transfers.digestCut(nowMs),
-    repair: (differences, isMassRemovalConfirmed) => transfers.repair(differences, isMassRemovalConfirmed),
+    knownDifferences: (digest) => transfers.knownDifferences(digest),
+    repair: (differences, digest, isMassRemovalConfirmed) =>
+      transfers.repair(differences, digest, isMassRemovalConfirmed),
     nodeView,
   };
 }

@@ -50,7 +50,7 @@ function compareAll(cut: DigestCut, held: readonly CompiledResource[], limits = 
   let comparison = compareSums(cut, sumsOf(held));
   for (let next = askNext(comparison, limits); next !== undefined; next = askNext(comparison, limits)) {
     const compared = compareHashes({ ...next.comparison, reported: hashesOf(held, next.buckets) });
-    assert.ok(typeof compared !== "string", String(compared));
+    assert.ok(typeof compared !== "string");
     comparison = compared;
   }
   return comparison;
@@ -141,7 +141,7 @@ describe("hashes that cannot be are named", () => {
     test(name, () => {
       const compared = compareHashes({ ...asked, reported });
       if (problem === undefined) assert.ok(typeof compared !== "string");
-      else assert.match(String(compared), problem);
+      else assert.match(typeof compared === "string" ? compared : "", problem);
     });
   }
 });

@@ -7,6 +7,7 @@
  * one resource each. With 250,000 resources all but a few thousand equal that is 5 MB of hashes instead of 19 MB; when nothing
  * is equal it is known after the first part, 4,096 hashes.
  */
+import type { Revision } from "@weft/proto/cursor.ts";
 import { hashToBigint } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { bucketOf, digestBuckets } from "@weft/proto/digest.ts";
@@ -32,9 +33,10 @@ export interface ReportedHash {
   readonly hash: bigint;
 }
 
-/** What was found to differ from the cut. */
+/** What was found to differ from a cut. */
 export interface Differences {
-  readonly cut: DigestCut;
+  /** Of the cut. */
+  readonly revision: Revision;
   /** That the agent lacks, or holds with other bytes. */
   readonly puts: readonly CompiledResource[];
   /** That the agent holds and the cut does not. */
@@ -42,6 +44,9 @@ export interface Differences {
 }
 
 export interface Comparison extends Differences {
+  readonly cut: DigestCut;
+  /** Root digest of what the agent holds. */
+  readonly digest: bigint;
   /** The agent's. */
   readonly sums: readonly bigint[];
   /** Buckets of which the sums differ, ascending. */
@@ -58,7 +63,9 @@ export interface Comparison extends Differences {
 export function compareSums(cut: DigestCut, sums: readonly bigint[]): Comparison {
   const differing: number[] = [];
   for (let bucket = 0; bucket < digestBuckets; bucket++) if (sums[bucket] !== cut.sum(bucket)) differing.push(bucket);
-  return { cut, sums, differing, compared: 0, asked: 0, reported: [], puts: [], removed: [] };
+  const { revision } = cut;
+  const digest = sums.reduce((sum, one) => BigInt.asUintN(64, sum + one), 0n);
+  return { cut, revision, digest, sums, differing, compared: 0, asked: 0, reported: [], puts: [], removed: [] };
 }
 
 /** Asks for the next buckets; undefined: all are compared. */

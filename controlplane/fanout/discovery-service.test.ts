@@ -373,6 +373,30 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
     });
   }
 
+  test("digests that cannot be end the stream of who gave them", async () => {
+    await using running = await started();
+    const liar = running.agent("liar", { doesAnswerDigests: false });
+    liar.hello({ cursor: cursorMessage(cursorOf(1, 1, 1)), digest: 5n });
+    await liar.until(({ arrivals }) => arrivals.some(({ response }) => response.digestQuery), "the question");
+    liar.send({ case: "digests", value: create(DigestsSchema, { buckets: [1n, 2n], last: true }) });
+    const { code, details } = await liar.ended;
+    assert.equal(code, status.INVALID_ARGUMENT);
+    assert.match(details, /2 sums of 1024 buckets; update the agent/);
+    assert.equal(running.metric('weft_fanout_streams_ended_total{reason="bad-digests"}'), 1);
+    await running.agent("good").hello().untilRevision(1);
+  });
+
+  test("an agent that never answers a question gets a snapshot", async () => {
+    const limits = { stream: { digestsMs: 100 }, fanout: { tickMs: 10 } };
+    await using running = await started({ limits });
+    const agent = running.agent("n1", { doesAnswerDigests: false });
+    agent.hello({ cursor: cursorMessage(cursorOf(1, 1, 1)), digest: 5n });
+    await agent.untilRevision(1);
+    assertAtHead(agent, running);
+    assert.equal(running.metric('weft_fanout_snapshots_instead_total{reason="unanswered"}'), 1);
+    assert.equal(running.metric("weft_fanout_snapshots_in_flight"), 0);
+  });
+
   test("the message about protocols names both versions and the remedy", async () => {
     await using running = await started();
     const { details } = await running.agent("n1").hello({ protocol: 3, versions: { agent: "9.9.9" } }).ended;

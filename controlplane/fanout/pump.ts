@@ -19,7 +19,7 @@ export function pump(before: Step, world: World, nowMs: number): Step {
   if (transfer === undefined) {
     // It may have refused the unconfirmed snapshot that it was sent: its next ack tells.
     if (!state.isOurs) return before;
-    const need = { doubt: undefined, isComparable: true, isMismatch: false };
+    const need = { doubt: undefined, isComparable: true, digest: undefined, isMismatch: false };
     return {
       state: { ...state, progress: { kind: "queued", need } },
       effects: [...before.effects, { kind: "request-snapshot" }],

@@ -3,6 +3,7 @@ import { isSameEpoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { answerTo } from "./doubt.ts";
+import type { Differences } from "./comparison.ts";
 import type { Doubt } from "./doubt.ts";
 import { answerMismatch } from "./mismatch.ts";
 import { nothing, releaseOf } from "./stream-ends.ts";
@@ -23,7 +24,7 @@ export function start(state: OpenStream, world: World, nowMs: number): Step {
   const isComparable = digest !== 0n;
   if (state.isOurs) {
     if (digest === world.root) return follow(state, world.head);
-    return queue(state, { doubt: undefined, isComparable, isMismatch: false });
+    return queue(state, { doubt: undefined, isComparable, digest, isMismatch: false });
   }
   const doubt: Doubt = { by: "control-plane", digest, services };
   return reconsider({ ...state, progress: { kind: "held", doubt } }, world);
@@ -47,7 +48,12 @@ export function differs(state: OpenStream, world: World, nowMs: number): Step {
   // One answer to a heartbeat is evidence once.
   const known: OpenStream = { ...state, mismatch, heartbeat: { ...state.heartbeat, compares: undefined } };
   if (answer === "none") return { state: known, effects: [note] };
-  const queued = queue(known, { doubt: undefined, isComparable: answer === "repair", isMismatch: true });
+  const queued = queue(known, {
+    doubt: undefined,
+    isComparable: answer === "repair",
+    digest: undefined,
+    isMismatch: true,
+  });
   return { state: queued.state, effects: [note, ...queued.effects] };
 }
 
@@ -81,6 +87,7 @@ export function reconsider(state: OpenStream, world: World): Step {
       return queue(state, {
         doubt,
         isComparable: doubt.by === "control-plane" && doubt.digest !== 0n,
+        digest: doubt.digest,
         isMismatch: false,
       });
   }
@@ -90,6 +97,10 @@ export function reconsider(state: OpenStream, world: World): Step {
 export function beginTurn(state: OpenStream, world: World, nowMs: number): Step {
   if (state.progress.kind !== "queued") return { state, effects: nothing };
   const { need } = state.progress;
+  const known = need.isComparable && need.digest !== undefined ? world.knownDifferences(need.digest) : undefined;
+  if (known !== undefined && need.digest !== undefined) {
+    return beginRepair({ ...state, hasTurn: true }, need, known, need.digest, world, nowMs);
+  }
   if (answerTo(need.doubt, world).kind === "snapshot" && need.isComparable && state.isAskable) {
     const owes = { allBuckets: true, buckets: [] };
     const progress = {
@@ -105,6 +116,41 @@ export function beginTurn(state: OpenStream, world: World, nowMs: number): Step 
   const isPersisting = need.isMismatch && !need.isComparable;
   const instead = isPersisting ? "persists" : need.isComparable ? "unanswered" : undefined;
   return beginSnapshot({ ...state, hasTurn: true }, need, instead, world, nowMs);
+}
+
+/** The stream has a turn. `digest`: of what it holds. */
+export function beginRepair(
+  state: OpenStream,
+  need: Need,
+  differences: Differences,
+  digest: bigint,
+  world: World,
+  nowMs: number,
+): Step {
+  const answer = answerTo(need.doubt, world);
+  if (answer.kind !== "snapshot") return giveBack(state, need, world);
+  const { isMassRemovalConfirmed } = answer;
+  const transfer = world.repair(differences, digest, isMassRemovalConfirmed);
+  if (transfer === undefined) return beginSnapshot(state, need, "compacted", world, nowMs);
+  if (transfer.buckets?.length === 0) {
+    const equal = follow({ ...state, hasTurn: false }, world.head);
+    return { state: equal.state, effects: [{ kind: "release-snapshot" }, ...equal.effects] };
+  }
+  const { revision, puts, removed } = differences;
+  const note: Note = {
+    kind: "repair",
+    transfer,
+    differences: { revision, puts, removed },
+    isMismatch: need.isMismatch,
+  };
+  return {
+    state: {
+      ...state,
+      isRemovalConfirmed: isMassRemovalConfirmed,
+      progress: { kind: "transferring", transfer, next: 0 },
+    },
+    effects: [{ kind: "note", note }],
+  };
 }
 
 /** The stream has a turn. */

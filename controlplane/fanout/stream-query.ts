@@ -4,13 +4,12 @@
  */
 import { digestBuckets } from "@weft/proto/digest.ts";
 import type { Digests } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { answerTo } from "./doubt.ts";
 import { askNext, compareHashes, compareSums, comparisonLimits, isSnapshotSmaller } from "./comparison.ts";
 import type { Comparison } from "./comparison.ts";
 import { refuse } from "./refusal.ts";
 import { end, nothing } from "./stream-ends.ts";
-import { beginSnapshot, follow, giveBack } from "./stream-progress.ts";
-import type { Note, OpenStream, Progress, SnapshotReason, Step, World } from "./stream-state.ts";
+import { beginRepair, beginSnapshot } from "./stream-progress.ts";
+import type { OpenStream, Progress, SnapshotReason, Step, World } from "./stream-state.ts";
 
 type Querying = Extract<Progress, { readonly kind: "querying" }>;
 
@@ -71,32 +70,15 @@ function refused(state: OpenStream, fault: string): Step {
 }
 
 function goOn(state: OpenStream, progress: Querying, comparison: Comparison, world: World, nowMs: number): Step {
-  if (isSnapshotSmaller(comparison)) return beginSnapshot(state, progress.need, "smaller", world, nowMs);
+  const { need } = progress;
+  const known = need.isMismatch ? undefined : world.knownDifferences(comparison.digest);
+  if (known !== undefined) return beginRepair(state, need, known, comparison.digest, world, nowMs);
+  if (isSnapshotSmaller(comparison)) return beginSnapshot(state, need, "smaller", world, nowMs);
   const next = askNext(comparison, comparisonLimits);
-  if (next === undefined) return repair(state, progress, comparison, world, nowMs);
+  if (next === undefined) {
+    const { revision, digest, puts, removed } = comparison;
+    return beginRepair(state, need, { revision, puts, removed }, digest, world, nowMs);
+  }
   const owes = { allBuckets: false, buckets: next.buckets };
   return { state: { ...state, progress: { ...progress, owes, comparison: next.comparison } }, effects: nothing };
-}
-
-function repair(state: OpenStream, { need }: Querying, comparison: Comparison, world: World, nowMs: number): Step {
-  const answer = answerTo(need.doubt, world);
-  if (answer.kind !== "snapshot") return giveBack(state, need, world);
-  const { cut, differing } = comparison;
-  if (differing.length === 0 && cut.revision === world.head) {
-    const equal = follow({ ...state, hasTurn: false }, world.head);
-    return { state: equal.state, effects: [{ kind: "release-snapshot" }, ...equal.effects] };
-  }
-  const { isMassRemovalConfirmed } = answer;
-  const transfer = world.repair(comparison, isMassRemovalConfirmed);
-  if (transfer === undefined) return beginSnapshot(state, need, "compacted", world, nowMs);
-  const { puts, removed } = comparison;
-  const note: Note = { kind: "repair", transfer, differences: { cut, puts, removed }, isMismatch: need.isMismatch };
-  return {
-    state: {
-      ...state,
-      isRemovalConfirmed: isMassRemovalConfirmed,
-      progress: { kind: "transferring", transfer, next: 0 },
-    },
-    effects: [{ kind: "note", note }],
-  };
 }

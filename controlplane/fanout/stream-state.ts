@@ -46,8 +46,10 @@ export interface World {
   snapshot(nowMs: number, isMassRemovalConfirmed: boolean, isGood: (cut: Transfer) => boolean): Transfer;
   /** Of the head, or of a revision shortly before. */
   digestCut(nowMs: number): DigestCut;
-  /** To the head. Undefined: the history does not reach back to the cut. */
-  repair(differences: Differences, isMassRemovalConfirmed: boolean): Transfer | undefined;
+  /** What whoever holds what has this digest is known to differ in. */
+  knownDifferences(digest: bigint): Differences | undefined;
+  /** To the head. `digest`: of what it holds. Undefined: the history does not reach back to the cut. */
+  repair(differences: Differences, digest: bigint, isMassRemovalConfirmed: boolean): Transfer | undefined;
   nodeView(node: string): NodeView;
 }
 
@@ -57,6 +59,8 @@ export interface Need {
   readonly doubt: Doubt | undefined;
   /** It holds something, and comparing digests may tell what it lacks. */
   readonly isComparable: boolean;
+  /** Root digest of what it holds; undefined: it was not told. */
+  readonly digest: bigint | undefined;
   /** Its digest is not ours where it should be. */
   readonly isMismatch: boolean;
 }

@@ -198,7 +198,7 @@ function judged(state: OpenStream, ack: Ack, effects: readonly Effect[], world: 
 // It answered the second Welcome, or never will.
 function compare(state: OpenStream, digest: bigint | undefined, world: World): Step {
   if (digest === world.root) return follow(state, world.head);
-  return queue(state, { doubt: undefined, isComparable: digest !== 0n, isMismatch: false });
+  return queue(state, { doubt: undefined, isComparable: digest !== 0n, digest, isMismatch: false });
 }
 
 // What is not an end goes on to what can be written.

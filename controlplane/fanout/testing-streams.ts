@@ -52,7 +52,9 @@ export const world: World = {
     ),
   snapshot: () => transferOf(three),
   digestCut: () => cut,
-  repair: (differences, mark) => Transfer.repair(three, repairOf(differences, { puts: [], removed: [] }), mark, 1_000),
+  knownDifferences: () => undefined,
+  repair: (differences, _, mark) =>
+    Transfer.repair(three, repairOf(differences, { puts: [], removed: [] }), mark, 1_000),
   nodeView: () => create(NodeViewSchema),
 };
 
@@ -82,7 +84,7 @@ export function open(progress: Progress, more: Partial<OpenStream> = {}): OpenSt
   };
 }
 
-export const need: Need = { doubt: undefined, isComparable: true, isMismatch: false };
+export const need: Need = { doubt: undefined, isComparable: true, digest: undefined, isMismatch: false };
 
 /** The sums of the head, but for the bucket of one service if it has an index. */
 export function sumsBut(i: number): Digests {

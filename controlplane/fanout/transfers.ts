@@ -7,6 +7,7 @@ import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Differences } from "./comparison.ts";
 import { DigestCut } from "./digest-cut.ts";
+import { KnownDifferences } from "./known-differences.ts";
 import { repairOf } from "./repair.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -37,6 +38,7 @@ export class Transfers {
   #deltasBytes = 0;
   /** By the mark that they carry: one with and one without at most, both only while a source is young. */
   readonly #snapshots = new Map<boolean, { readonly transfer: Transfer; readonly madeAtMs: number }>();
+  readonly #known = new KnownDifferences();
   #cut: { readonly cut: DigestCut; readonly madeAtMs: number } | undefined;
 
   /** `traceOf`: undefined if that revision is not sampled. */
@@ -104,13 +106,24 @@ export class Transfers {
     return made;
   }
 
-  /** To the head. Undefined: the history does not reach back to the cut that was compared with. */
-  repair(differences: Differences, isMassRemovalConfirmed: boolean): Transfer | undefined {
+  /** What whoever holds what has this digest is known to differ in. Undefined: not known, or of no use any more. */
+  knownDifferences(digest: bigint): Differences | undefined {
+    const known = this.#known.get(digest);
+    return known === undefined || known.revision < this.#catalog.floor ? undefined : known;
+  }
+
+  /**
+   * To the head. Undefined: the history does not reach back to the cut that was compared with.
+   * @param digest Of what the agent holds.
+   */
+  repair(differences: Differences, digest: bigint, isMassRemovalConfirmed: boolean): Transfer | undefined {
     const catalog = this.#catalog;
-    const touched = catalog.touchedSince(differences.cut.revision);
+    const touched = catalog.touchedSince(differences.revision);
     if (touched === undefined) return undefined;
-    const repair = repairOf(differences, touched);
-    return Transfer.repair(catalog.head, repair, isMassRemovalConfirmed, this.#limits.partBytesMax);
+    if (this.#known.get(digest) !== differences) this.#known.remember(digest, differences);
+    return this.#known.shared(digest, catalog.head, isMassRemovalConfirmed, () =>
+      Transfer.repair(catalog.head, repairOf(differences, touched), isMassRemovalConfirmed, this.#limits.partBytesMax),
+    );
   }
 
   /** Lets go of the cuts that nobody reads any more; that of a large cluster is worth tens of megabytes. */

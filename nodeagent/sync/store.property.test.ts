@@ -195,6 +195,8 @@ function assertEqual(store: Store, model: ReadonlyMap<bigint, Put>): void {
   const digest = new Digest();
   for (const { resource } of model.values()) digest.add(resource.id, hash64(resource.bytes));
   assert.equal(store.digest, digest.root);
+  store.recount();
+  assert.equal(store.digest, digest.root);
   assert.equal(store.size, model.size);
   assert.deepEqual([...store.serviceNames()].toSorted(), servicesOf(model).toSorted());
   for (const name of services) {

@@ -921,7 +921,7 @@ export type DigestQuery = Message<"weft.discovery.v1.DigestQuery"> & {
   allBuckets: boolean;
 
   /**
-   * The resources of these buckets.
+   * The hashes of the resources in these buckets.
    *
    * @generated from field: repeated uint32 buckets = 2;
    */
@@ -1163,6 +1163,7 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  * - A delta without `from` is a snapshot (`scope.everything`) or a repair (`scope.buckets`). A snapshot prunes: what the agent
  *   holds and no part of it lists is removed. A repair MUST name its buckets, lists its removals in `removed`, and MUST NOT
  *   touch a resource of another bucket. It is computed against the head at the moment of the answer and leads there.
+ * - A snapshot or repair MUST NOT lead to a revision below the agent's cursor in the same epoch.
  * - `Synced` says that what the agent holds is this revision, the head at that moment; it prunes nothing.
  * - An agent MUST NOT activate a snapshot or repair that removes more than its mass-removal threshold unless
  *   `mass_removal_confirmed` is set: it keeps its state, acks the failure `mass_removal_held` at its old cursor, and discards
@@ -1171,6 +1172,15 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  *   removal is confirmed, and then one confirmed snapshot or repair, also if what the agent holds is the head again by then.
  * - A control plane MAY send nothing but `Welcome` and heartbeats to an agent whose `Hello.counts` show that the answer would be
  *   such a removal, until it is confirmed.
+ *
+ * Digests:
+ * - A control plane that cannot send the operations since the agent's cursor asks what it holds: for the sums of all buckets, then for
+ *   the hashes in those that differ, in as many queries as it likes, each after the answer to the one before. Meanwhile it MUST
+ *   NOT send what changes what the agent holds, nor a second `Welcome`. It MAY send a snapshot instead at any point.
+ * - An agent MUST answer each query with `Digests` of what it holds at that moment, in one or more messages of which only the final one is
+ *   `last`: 1,024 sums, or every hash in the buckets asked for, which then add up to those sums. All messages MUST name one revision.
+ * - Digests that nobody asked for, or that break these rules, end the stream with INVALID_ARGUMENT.
+ * - A control plane MUST compare the digest of an ack only if it answers a heartbeat that carried a digest, at that revision.
  *
  * Trigger times:
  * - A delta with `from` MAY say when its changes of EndpointSlices were triggered, on its first part, at most 256 of each family:
