@@ -103,9 +103,9 @@ describe("an agent refuses a repair that is none: it ends the stream and keeps w
     await stream.greet();
     stream.send(snapshot(5, [web, web1]));
     await stream.ack(at(5));
-    const first = { to: 9n, parts: 2, scope: { buckets: bucketsOf(web2, web3) }, resources: [web2.bytes] };
+    const first = { to: 9n, parts: 2, scope: { buckets: bucketsOf(web2, web3) }, resources: [web3.bytes] };
     stream.send({ delta: first });
-    stream.send({ delta: { ...first, part: 1, scope: { buckets: bucketsOf(web3) }, resources: [web3.bytes] } });
+    stream.send({ delta: { ...first, part: 1, scope: { buckets: bucketsOf(web1, web3) }, resources: [] } });
     await stream.ended();
     assert.deepEqual(agent.backends(), ["10.1.0.1:8080"]);
   });
