@@ -347,7 +347,7 @@ class World {
       version: "0",
       streamLimits,
       fanoutLimits: { ...fanoutLimits, streamsPerTurn: 2, snapshotsMax: 1 },
-      transferLimits: { partBytesMax: 200, deltasBytesMax: 400, snapshotAgeMaxMs: 50 },
+      transferLimits: { partBytesMax: 200, deltaPartBytesMax: 200, deltasBytesMax: 400, snapshotAgeMaxMs: 50 },
       random: () => 0.5,
       now: () => this.nowMs,
       nodeView: () => create(NodeViewSchema),

@@ -14,6 +14,8 @@ import { Transfer } from "./transfer.ts";
 export interface TransferLimits {
   /** Largest part, below the message limit of either side. */
   readonly partBytesMax: number;
+  /** Largest part of a delta. Any number of streams may be stuck with one each, whereas snapshots and repairs take turns. */
+  readonly deltaPartBytesMax: number;
   /** Bytes of the deltas kept for one head: streams at other revisions make their own. */
   readonly deltasBytesMax: number;
   /**
@@ -25,6 +27,7 @@ export interface TransferLimits {
 
 export const transferLimits: TransferLimits = {
   partBytesMax: 1_024 * 1_024,
+  deltaPartBytesMax: 64 * 1_024,
   deltasBytesMax: 16 * 1_024 * 1_024,
   snapshotAgeMaxMs: 5_000,
 };
@@ -64,7 +67,8 @@ export class Transfers {
     if (known !== undefined) return known;
     const operations = catalog.since({ epoch: catalog.epoch, revision: from });
     if (operations.kind !== "operations") return undefined;
-    const made = Transfer.delta(operations, this.#limits.partBytesMax, this.#traceOf(operations.to));
+    const { partBytesMax, deltaPartBytesMax } = this.#limits;
+    const made = Transfer.delta(operations, Math.min(partBytesMax, deltaPartBytesMax), this.#traceOf(operations.to));
     const bytes = made.bytes;
     if (this.#deltasBytes + bytes <= this.#limits.deltasBytesMax) {
       this.#deltas.set(from, made);
