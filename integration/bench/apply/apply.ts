@@ -47,7 +47,8 @@ async function run(context: BenchContext): ReturnType<Bench["run"]> {
   await using largeCluster = await WeftCluster.start(`${lab}w`, large, context);
   await using smallCluster = await WeftCluster.start(`${lab}s`, small, context);
   await rules.loaded;
-  return onCoreMeanwhile(otherCore, async () => {
+  // Awaited here: what is left behind is removed when this returns.
+  return await onCoreMeanwhile(otherCore, async () => {
     for (const cluster of [largeCluster, smallCluster]) await cluster.prepare(agentCore, otherCore);
     return measure(context, largeCluster, smallCluster, rules.clusters);
   });

@@ -42,7 +42,7 @@ async function run(context: BenchContext): ReturnType<Bench["run"]> {
     const present = ways.filter(({ measuredAt }) => measuredAt.includes(size));
     await Promise.all(present.map(async (way) => way.grow(size, signal)));
     say(`${size} services are there`);
-    times.push(...(await measure(size, present, isFull ? 60 : 20, signal)));
+    times.push(...(await measure(size, present, isFull ? 120 : 40, signal)));
   }
   return connectRows(times);
 }
