@@ -84,8 +84,7 @@ export class Agent {
       log,
       ...(writeState === undefined ? {} : { write: writeState }),
     });
-    const store = new Store();
-    if (saved !== undefined) store.commit([{ removed: [], puts: saved.resources }], "nothing");
+    const store = new Store(saved);
     const live = (await dataplane.open()).cursor;
     const initial = initialState(saved?.cursor, live, performance.now());
     sayAdopted(log, saved?.cursor, live, initial);

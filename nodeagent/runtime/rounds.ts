@@ -11,6 +11,7 @@ import { printCursor } from "@weft/proto/cursor.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { mergeTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import { compactHeap } from "@weft/proto/program/compact-heap.ts";
 import type { Log } from "@weft/proto/program/log.ts";
@@ -20,6 +21,8 @@ import type { NodeAddressing } from "../plan/node-addressing.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
+import type { HeldResource } from "../sync/received-resource.ts";
+import type { StateWrite } from "../sync/state-codec.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
@@ -221,7 +224,9 @@ export class Rounds {
     const { digest } = store;
     const view = this.#view;
     const wantsSnapshot = file.wantsSnapshot;
-    const whole = wantsSnapshot ? { removed: [], puts: [...store.resources()], commit: { cursor, view } } : undefined;
+    const whole = wantsSnapshot
+      ? { removed: [], puts: copyOf(store.resources()), commit: { cursor, view } }
+      : undefined;
     const startMs = performance.now();
     const isAll = this.#needsAll;
     const services = this.#plan(taken, isAll);
@@ -320,7 +325,7 @@ export class Rounds {
     if (!file.wantsSnapshot || this.#active === undefined || this.#pending.cursor !== undefined) return;
     this.#rewrite({
       removed: [],
-      puts: [...store.resources()],
+      puts: copyOf(store.resources()),
       commit: { cursor: this.#active.cursor, view: this.#view },
     });
   }
@@ -369,6 +374,21 @@ const bulkServicesMin = 2_000;
 
 /** How often a due snapshot on disk is looked for while nothing changes. */
 const filePollMs = 1_000;
+
+// Taken at once; two arrays are a quarter of the memory of a list of pairs, while the file is written.
+function copyOf(resources: ReadonlyMap<ResourceId, HeldResource>): StateWrite["puts"] {
+  return pairsOf([...resources.keys()], [...resources.values()]);
+}
+
+function* pairsOf(
+  ids: readonly ResourceId[],
+  held: readonly HeldResource[],
+): Generator<readonly [ResourceId, HeldResource], undefined> {
+  for (const [i, id] of ids.entries()) {
+    const resource = held[i];
+    if (resource !== undefined) yield [id, resource];
+  }
+}
 
 function serviceCidrs(view: NodeView | undefined): readonly Prefix[] {
   return (view?.serviceCidrs ?? []).map(({ address, length }) => prefixFromBytes(address, length));
