@@ -904,7 +904,8 @@ export const WaitOutcomeSchema: GenEnum<WaitOutcome> = /*@__PURE__*/
  *   and then nothing completes in the first 30 s after start. With no node known nothing completes. A disconnected node
  *   is missing.
  * - A wait whose epoch ended answers `EPOCH_ENDED`.
- * - `ConfirmRemoval` confirms what is held back at that moment and nothing that comes later.
+ * - `ConfirmRemoval` confirms the loss that is held back at that moment, with what kinds of objects that are still to be read add to it,
+ *   and nothing that comes later.
  *
  * @generated from service weft.fleet.v1.FleetService
  */
