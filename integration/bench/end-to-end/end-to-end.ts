@@ -66,12 +66,13 @@ async function measureWeft(
   { stage, pods, services }: Setting,
   context: BenchContext,
 ): Promise<{ readonly numbers: ProxyNumbers; readonly bytes: EventBytes }> {
-  const { isFull, signal } = context;
+  const { signal } = context;
+  const isLarge = services === fullServices;
   const plan = {
     start: async () => startWeft(stage, signal),
     restMs: 200,
-    quietChanges: isFull ? 300 : 100,
-    steadySeconds: isFull ? 60 : 15,
+    quietChanges: isLarge ? 200 : 100,
+    steadySeconds: isLarge ? 30 : 15,
   };
   const { numbers, proxy } = await measureProxy(plan, { pods, prober: proberOf(stage, weftNode), services }, context);
   const bytes = await measureBytes(stage, firstWideService + services, signal);
@@ -99,8 +100,8 @@ async function measurePeer(
     start: async () => startKubeProxy(stage),
     // It takes changes at most once a second.
     restMs: 1_200,
-    quietChanges: context.isFull ? 100 : 30,
-    steadySeconds: context.isFull ? 60 : 15,
+    quietChanges: context.isFull ? 40 : 30,
+    steadySeconds: context.isFull ? 30 : 15,
   };
   const { numbers, proxy } = await measureProxy(plan, { pods, prober: proberOf(stage, peerNode), services }, context);
   await proxy.stop();
