@@ -21,6 +21,8 @@ import { openStateFolder } from "../sync/state-folder.ts";
 import { Store } from "../sync/store.ts";
 import { initialState } from "../sync/sync-state.ts";
 import type { SyncLimits, SyncState } from "../sync/sync-state.ts";
+import { AuditMetrics } from "./audit-metrics.ts";
+import { Auditor } from "./auditor.ts";
 import { AgentMetrics, observeAgent } from "./agent-metrics.ts";
 import type { OpenStream } from "./discovery-stream.ts";
 import type { NodeFailure } from "./failures.ts";
@@ -47,6 +49,8 @@ export interface AgentOptions {
   /** How often addresses are looked at. Default: 10 s. */
   readonly addressPollMs?: number;
   readonly limits: SyncLimits;
+  /** Within this everything in the dataplane and in the store is audited; 0, the default: never. */
+  readonly auditIntervalMs?: number;
   readonly log: Log;
   readonly metrics: Metrics;
   /** How the state file writes. Default: to the disk. */
@@ -59,6 +63,7 @@ export class Agent {
   readonly #store: Store;
   readonly #rounds: Rounds;
   readonly #loop: SyncLoop;
+  readonly #auditor: Auditor;
   /** What this node tells others of its health. */
   readonly health: NodeHealth;
   #isReady = false;
@@ -72,6 +77,14 @@ export class Agent {
     this.#store = parts.store;
     this.#rounds = parts.rounds;
     this.#loop = parts.loop;
+    this.#auditor = new Auditor({
+      dataplane: options.dataplane,
+      store: parts.store,
+      intervalMs: options.auditIntervalMs ?? 0,
+      log: options.log,
+      metrics: new AuditMetrics(options.metrics),
+      onDigestCorrected: () => parts.rounds.digestCorrected(),
+    });
     this.health = parts.health;
   }
 
@@ -193,6 +206,7 @@ export class Agent {
         // It says first where health check node ports listen.
         guard(this.#watchAddresses(either)),
         guard(this.health.run(either)),
+        guard(this.#auditor.run(either)),
       ]);
     } finally {
       this.#file[Symbol.dispose]();

@@ -11,7 +11,6 @@ import { printCursor } from "@weft/proto/cursor.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { mergeTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
-import type { ResourceId } from "@weft/proto/ids.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import { compactHeap } from "@weft/proto/program/compact-heap.ts";
 import type { Log } from "@weft/proto/program/log.ts";
@@ -21,8 +20,7 @@ import type { NodeAddressing } from "../plan/node-addressing.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
-import type { HeldResource } from "../sync/received-resource.ts";
-import type { StateWrite } from "../sync/state-codec.ts";
+import { copyResources } from "../sync/copy-resources.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
@@ -173,6 +171,14 @@ export class Rounds {
     this.#queued();
   }
 
+  /** The store's digest was wrong: what is live is acked with the right one. */
+  digestCorrected(): void {
+    // What waits or runs takes it along.
+    if (this.#active === undefined || this.#pending.cursor !== undefined || this.#isRunning) return;
+    this.#active = { ...this.#active, digest: this.#options.store.digest };
+    this.#options.onChange();
+  }
+
   /** Resolves once nothing waits to be activated, or cannot be. */
   async settled(): Promise<void> {
     if (this.#isSettled()) return;
@@ -225,7 +231,7 @@ export class Rounds {
     const view = this.#view;
     const wantsSnapshot = file.wantsSnapshot;
     const whole = wantsSnapshot
-      ? { removed: [], puts: copyOf(store.resources()), commit: { cursor, view } }
+      ? { removed: [], puts: copyResources(store.resources()), commit: { cursor, view } }
       : undefined;
     const startMs = performance.now();
     const isAll = this.#needsAll;
@@ -325,7 +331,7 @@ export class Rounds {
     if (!file.wantsSnapshot || this.#active === undefined || this.#pending.cursor !== undefined) return;
     this.#rewrite({
       removed: [],
-      puts: copyOf(store.resources()),
+      puts: copyResources(store.resources()),
       commit: { cursor: this.#active.cursor, view: this.#view },
     });
   }
@@ -374,21 +380,6 @@ const bulkServicesMin = 2_000;
 
 /** How often a due snapshot on disk is looked for while nothing changes. */
 const filePollMs = 1_000;
-
-// Taken at once; two arrays are a quarter of the memory of a list of pairs, while the file is written.
-function copyOf(resources: ReadonlyMap<ResourceId, HeldResource>): StateWrite["puts"] {
-  return pairsOf([...resources.keys()], [...resources.values()]);
-}
-
-function* pairsOf(
-  ids: readonly ResourceId[],
-  held: readonly HeldResource[],
-): Generator<readonly [ResourceId, HeldResource], undefined> {
-  for (const [i, id] of ids.entries()) {
-    const resource = held[i];
-    if (resource !== undefined) yield [id, resource];
-  }
-}
 
 function serviceCidrs(view: NodeView | undefined): readonly Prefix[] {
   return (view?.serviceCidrs ?? []).map(({ address, length }) => prefixFromBytes(address, length));

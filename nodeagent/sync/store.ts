@@ -156,6 +156,18 @@ export class Store implements PlanInput {
     return { puts, removed, touched, serviceChanges: changes.service, backendChanges: changes.backend };
   }
 
+  /** Compares buckets from `from` to `until` - 1 with the bytes held. Those that differed are corrected, and returned. */
+  auditDigest(from: number, until: number): number[] {
+    const right = new Digest();
+    for (const [id, { bytes }] of this.#resources) {
+      const bucket = bucketOf(id);
+      if (bucket >= from && bucket < until) right.add(id, hash64(bytesOf(bytes)));
+    }
+    const corrected: number[] = [];
+    for (let bucket = from; bucket < until; bucket++) if (this.#digest.correct(bucket, right)) corrected.push(bucket);
+    return corrected;
+  }
+
   /** Sums of all buckets in order. */
   bucketSums(): bigint[] {
     return Array.from({ length: digestBuckets }, (_, i) => this.#digest.bucket(i));
