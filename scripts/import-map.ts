@@ -60,6 +60,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/fanout/each-paced.ts": ["the event loop: pacing"],
   "controlplane/fanout/fanout.ts": ["timers"],
   "controlplane/fanout/grpc-server.ts": ["@grpc/grpc-js"],
+  "controlplane/fanout/short-way.ts": ["@grpc/grpc-js"],
   "controlplane/fleet/fleet-loop.ts": ["timers"],
   "controlplane/fleet/fleet-service.ts": ["@grpc/grpc-js", "clock"],
   "controlplane/fleet/status-feed.ts": ["timers"],

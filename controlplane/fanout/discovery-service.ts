@@ -10,6 +10,9 @@ import type { Identity } from "../identity.ts";
 import type { IdentifiableCall } from "./call-identity.ts";
 import type { Fanout } from "./fanout.ts";
 import { resetCall, watchStatus } from "./grpc-call.ts";
+import { readPlainAck } from "./read-ack.ts";
+import { shortWay } from "./short-way.ts";
+import type { Write } from "./short-way.ts";
 import { refuse } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
 import type { StreamPort } from "./stream-port.ts";
@@ -45,6 +48,11 @@ export function addDiscoveryService(server: Server, options: DiscoveryServiceOpt
 }
 
 function receivedOf(bytes: Buffer): Received {
+  const ack = readPlainAck(bytes);
+  if (ack !== undefined) {
+    const message = { case: "ack", value: ack } as const;
+    return { kind: "request", request: { $typeName: "weft.discovery.v1.SyncRequest", message } };
+  }
   try {
     return { kind: "request", request: fromBinary(SyncRequestSchema, bytes) };
   } catch (error) {
@@ -59,7 +67,14 @@ function serve(
 ): void {
   const peer = call.getPeer();
   const identity = options.identify(call);
-  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" });
+  const receive = (received: Received): void => {
+    if (received.kind === "request") input.receive(received.request);
+    else
+      input.refuse(
+        refuse("malformed", "INVALID_ARGUMENT", `${peer}: not a SyncRequest: ${received.problem}; update the agent`),
+      );
+  };
+  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" }, shortWay(call, receive));
   const input = options.fanout.open(port);
   const keys = [`peer ${peer}`, ...(identity?.kind === "node" ? [`node ${identity.node}`] : [])];
 
@@ -76,13 +91,7 @@ function serve(
     const reason = code === status.RESOURCE_EXHAUSTED ? "too-large" : "transport";
     input.refuse(refuse(reason, "RESOURCE_EXHAUSTED", `${peer}: ${details ?? "grpc-js ended the stream"}`));
   });
-  call.on("data", (received: Received) => {
-    if (received.kind === "request") input.receive(received.request);
-    else
-      input.refuse(
-        refuse("malformed", "INVALID_ARGUMENT", `${peer}: not a SyncRequest: ${received.problem}; update the agent`),
-      );
-  });
+  call.on("data", receive);
   call.on("end", () => {
     if (!port.hasEnded) call.end();
     close("closed");
@@ -110,10 +119,17 @@ class CallPort implements StreamPort {
   readonly peer: string;
   readonly identity: Identity;
   readonly #call: ServerDuplexStream<Received, Uint8Array>;
+  readonly #writeShort: Write | undefined;
   #hasEnded = false;
 
-  constructor(call: ServerDuplexStream<Received, Uint8Array>, peer: string, identity: Identity) {
+  constructor(
+    call: ServerDuplexStream<Received, Uint8Array>,
+    peer: string,
+    identity: Identity,
+    writeShort: Write | undefined,
+  ) {
     this.#call = call;
+    this.#writeShort = writeShort;
     this.peer = peer;
     this.identity = identity;
   }
@@ -124,6 +140,10 @@ class CallPort implements StreamPort {
   }
 
   write(bytes: Uint8Array, written: () => void): void {
+    if (this.#writeShort !== undefined) {
+      this.#writeShort(bytes, written);
+      return;
+    }
     this.#call.write(bytes, (error?: Error | null) => {
       if (error === undefined || error === null) written();
     });
