@@ -13,7 +13,7 @@ export interface FanoutLimits {
 }
 
 export const fanoutLimits: FanoutLimits = {
-  streamsPerTurn: 64,
+  streamsPerTurn: 32,
   snapshotsMax: 64,
   agentsRememberedMax: 20_000,
   tickMs: 250,

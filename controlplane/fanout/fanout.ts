@@ -18,8 +18,8 @@ import { EndLog } from "./end-log.ts";
 import type { FanoutLimits } from "./fanout-limits.ts";
 import type { FanoutMetrics } from "./fanout-metrics.ts";
 import { Flush } from "./flush.ts";
-import { HeldStreams } from "./held-streams.ts";
-import { readAddresses, readHello } from "./hello.ts";
+import { HeldStreams, isHoldChanged } from "./held-streams.ts";
+import { areGoodAddresses, readHello } from "./hello.ts";
 import { refuse } from "./refusal.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
@@ -206,7 +206,7 @@ export class Fanout {
         this.#hello(stream, message.value);
         return;
       case "ack":
-        if (readAddresses(message.value.addresses, this.#options.streamLimits) === undefined) {
+        if (!areGoodAddresses(message.value.addresses, this.#options.streamLimits)) {
           const text = `Ack.addresses: at most ${this.#options.streamLimits.addressesMax}, of 4 or 16 bytes each`;
           this.#dispatch(stream, { kind: "refused", refusal: refuse("bad-ack", "INVALID_ARGUMENT", text) });
           return;
@@ -298,8 +298,10 @@ export class Fanout {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
-    const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
-    this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
+    if (isHoldChanged(before, state)) {
+      const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
+      this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
+    }
     for (const effect of effects) this.#perform(stream, effect);
   }
 

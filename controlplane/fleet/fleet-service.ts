@@ -111,6 +111,8 @@ class FleetShell {
     this.#options = options;
     this.#statusFeed = new StatusFeed(options.fleet);
     options.fleet.subscribe((event) => {
+      // Acks are not kept, and thousands come with each revision.
+      if (event.kind === "ack" && this.#revisionWatchers.size === 0) return;
       const message = this.#feed.take(event);
       if (message === undefined) return;
       for (const watcher of this.#revisionWatchers) {
