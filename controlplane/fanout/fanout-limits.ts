@@ -28,7 +28,7 @@ export interface FanoutLimits {
 }
 
 export const fanoutLimits: FanoutLimits = {
-  streamsPerTurn: 64,
+  streamsPerTurn: 32,
   streamsMax: 20_000,
   snapshotsMax: 64,
   snapshotStuckMs: 2_000,

@@ -14,9 +14,9 @@ import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
 import type { FanoutOptions } from "./fanout-options.ts";
 import { Flush } from "./flush.ts";
-import { HeldStreams } from "./held-streams.ts";
+import { HeldStreams, isHoldChanged } from "./held-streams.ts";
 import { HelloPace } from "./hello-pace.ts";
-import { connectionOf, readAddresses, readHello } from "./hello.ts";
+import { areGoodAddresses, connectionOf, readHello } from "./hello.ts";
 import { LingeringStreams } from "./lingering-streams.ts";
 import { refuse } from "./refusal.ts";
 import { RepairLog } from "./repair-log.ts";
@@ -219,7 +219,7 @@ export class Fanout {
         this.#hello(stream, message.value);
         return;
       case "ack":
-        if (readAddresses(message.value.addresses, this.#options.streamLimits) === undefined) {
+        if (!areGoodAddresses(message.value.addresses, this.#options.streamLimits)) {
           const text = `Ack.addresses: at most ${this.#options.streamLimits.addressesMax}, of 4 or 16 bytes each`;
           this.#dispatch(stream, { kind: "refused", refusal: refuse("bad-ack", "INVALID_ARGUMENT", text) });
           return;
@@ -305,8 +305,10 @@ export class Fanout {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
-    const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
-    this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
+    if (isHoldChanged(before, state)) {
+      const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
+      this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
+    }
     for (const effect of effects) this.#perform(stream, effect);
   }
 

@@ -2,13 +2,22 @@
  * The state folder of a node: what the agent's state file does, without a disk. A killed agent finds what it wrote last; after a power
  * failure what was written within the last second may be gone, from the end.
  */
-import type { SavedState, StateWrite } from "@weft/nodeagent/sync/state-codec.ts";
+import { Digest } from "@weft/proto/digest.ts";
+import { hash64 } from "@weft/proto/hash.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+import { bytesOf } from "@weft/nodeagent/sync/kept-bytes.ts";
+import type { HeldResource } from "@weft/nodeagent/sync/received-resource.ts";
+import type { SavedState, StateCommit, StateWrite } from "@weft/nodeagent/sync/state-codec.ts";
 import { snapshotRetryMs, syncIntervalMs } from "@weft/nodeagent/sync/state-file.ts";
 import type { Random } from "./random.ts";
 
+interface Written extends StateCommit {
+  readonly resources: ReadonlyMap<ResourceId, HeldResource>;
+}
+
 interface Version {
   readonly atMs: number;
-  readonly state: SavedState | undefined;
+  readonly state: Written | undefined;
 }
 
 export class Disk {
@@ -23,8 +32,13 @@ export class Disk {
     this.#nowMs = nowMs;
   }
 
+  /** What an agent that starts finds: of its own, to change. */
   get saved(): SavedState | undefined {
-    return this.#versions.at(-1)?.state;
+    const state = this.#state;
+    if (state === undefined) return undefined;
+    const digest = new Digest();
+    for (const [id, { bytes }] of state.resources) digest.add(id, hash64(bytesOf(bytes)));
+    return { ...state, resources: new Map(state.resources), digest };
   }
 
   get wantsSnapshot(): boolean {
@@ -37,7 +51,7 @@ export class Disk {
       this.#retryAtMs = this.#nowMs() + snapshotRetryMs;
       return;
     }
-    const resources = new Map(this.saved?.resources);
+    const resources = new Map(this.#state?.resources);
     for (const id of write.removed) resources.delete(id);
     for (const [id, resource] of write.puts) resources.set(id, resource);
     this.#keep({ ...write.commit, resources });
@@ -66,7 +80,11 @@ export class Disk {
     this.#versions = [{ atMs: this.#nowMs(), state: undefined }];
   }
 
-  #keep(state: SavedState): void {
+  get #state(): Written | undefined {
+    return this.#versions.at(-1)?.state;
+  }
+
+  #keep(state: Written): void {
     this.#forgetOld();
     this.#versions.push({ atMs: this.#nowMs(), state });
   }

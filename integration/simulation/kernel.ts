@@ -1,5 +1,12 @@
 /** The kernel of a node: what is live outlives the agent, not the node. A round takes time, and the agent may die in it. */
-import type { Adopted, Dataplane, Round, RoundResult, ServicePlan } from "@weft/nodeagent/dataplane/dataplane.ts";
+import type {
+  Adopted,
+  AuditStep,
+  Dataplane,
+  Round,
+  RoundResult,
+  ServicePlan,
+} from "@weft/nodeagent/dataplane/dataplane.ts";
 import type { Frontend } from "@weft/nodeagent/plan/frontend.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Random } from "./random.ts";
@@ -71,6 +78,14 @@ export class SimulatedDataplane implements Dataplane {
 
   limits(): readonly [] {
     return [];
+  }
+
+  audit(): AuditStep {
+    return { findings: [], isEnd: true };
+  }
+
+  auditSize(): number {
+    return 0;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

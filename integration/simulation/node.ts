@@ -98,8 +98,7 @@ export class SimulatedNode {
     const { disk, kernel } = this;
     const { saved } = disk;
     disk.reopened();
-    const store = new Store();
-    if (saved !== undefined) store.commit([{ removed: [], puts: saved.resources }], "nothing");
+    const store = new Store(saved);
     this.isCorrupt = false;
     const initial = initialState(saved?.cursor, kernel.cursor, time.nowMs);
     const isDead = (): boolean => running.isDead;

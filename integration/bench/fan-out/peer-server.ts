@@ -21,7 +21,7 @@ import { streamLimits } from "@weft/controlplane/fanout/stream-limits.ts";
 import type { Broadcast } from "./peer.ts";
 
 const backlog = 4_096;
-const streamsPerTurn = 64;
+const streamsPerTurn = 32;
 const headerBytes = 5;
 
 /** Welcome, view and Synced of an agent that is up to date, as the control plane writes them. */

@@ -31,14 +31,25 @@ export interface Elements {
   readonly indices: Uint32Array;
 }
 
+export interface ElementsPart extends Elements {
+  /** Undefined: that was the last part. */
+  readonly position: Uint8Array | undefined;
+}
+
 export interface KernelMaps {
   readonly sizes: MapSizes;
   readonly arrays: MappedArrays;
   /** 0, or the errno that the kernel gave. Never overwrites. */
   insert(map: KeyedMap, key: Uint8Array, index: number): number;
+  /** The same, but what is there stays: then EEXIST. */
+  insertAbsent(map: KeyedMap, key: Uint8Array, index: number): number;
   /** One that is not there is fine. */
   remove(map: KeyedMap, key: Uint8Array): void;
   elements(map: KeyedMap): Elements;
+  /** Some of them, beginning behind `position`; undefined: at the start. What changes meanwhile may be seen or not. */
+  elementsPart(map: KeyedMap, position: Uint8Array | undefined): ElementsPart;
+  /** Undefined: there is no such element. */
+  lookup(map: KeyedMap, key: Uint8Array): number | undefined;
   /** Resolves when no program runs any more that ran at the call. */
   grace(): Promise<void>;
 }

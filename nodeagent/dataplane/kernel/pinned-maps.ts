@@ -1,11 +1,11 @@
 /** `KernelMaps` on real maps. */
 import path from "node:path";
 import {
-  allElements,
   createInnerMap,
   errnos,
   getPinned,
   KernelError,
+  lookupElement,
   mapMaxEntries,
   mapMemory,
   removeElement,
@@ -13,6 +13,7 @@ import {
   updateElementAsync,
 } from "./libbpf.ts";
 import type { LoadedObject } from "./libbpf.ts";
+import { allElements, elementsPart } from "./map-elements.ts";
 import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
 import {
   activationLayout,
@@ -35,6 +36,9 @@ const entryBytes = {
   activations: activationLayout.size,
 } as const;
 
+/** Read at once by an audit: 0.1 ms. */
+const partElements = 128;
+
 /** Of a loaded object, to write. */
 export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
   const fds = {
@@ -48,6 +52,8 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
   const zero = new Uint8Array(4);
   const value = new Uint32Array(1);
   const valueBytes = new Uint8Array(value.buffer);
+  const found = new Uint32Array(1);
+  const foundBytes = new Uint8Array(found.buffer);
   return {
     sizes,
     arrays: mapArrays((name) => object.mapFd(name), { ...sizes, active: 1, node_ports: 2 * portsMax }, true),
@@ -59,11 +65,17 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
       removeElement(fds[map], key);
       return updateElement(fds[map], key, valueBytes, 1);
     },
+    insertAbsent(map, key, index) {
+      value[0] = index;
+      return updateElement(fds[map], key, valueBytes, 1);
+    },
     remove(map, key) {
       const errno = removeElement(fds[map], key);
       if (errno !== 0 && errno !== errnos.ENOENT) throw new KernelError(errno, `remove an element of ${map}`);
     },
     elements: (map) => allElements(fds[map], elementKeyBytes[map], isHash(map)),
+    elementsPart: (map, position) => elementsPart(fds[map], elementKeyBytes[map], isHash(map), position, partElements),
+    lookup: (map, key) => (lookupElement(fds[map], key, foundBytes) ? found[0] : undefined),
     grace: () => updateElementAsync(gracesFd, zero, inner),
   };
 }

@@ -42,6 +42,9 @@ describe("round applier", () => {
       insert: (map, key, index) => (errno !== 0 && refused++ % 2 === 1 ? errno : maps.insert(map, key, index)),
       remove: (map, key) => maps.remove(map, key),
       elements: (map) => maps.elements(map),
+      insertAbsent: (map, key, index) => maps.insertAbsent(map, key, index),
+      elementsPart: (map, position) => maps.elementsPart(map, position),
+      lookup: (map, key) => maps.lookup(map, key),
       grace: () => maps.grace(),
     });
     const web = clusterIp("a/web", "172.30.0.1", [one]);

@@ -67,6 +67,15 @@ export class StateStore {
     return this.#retiredDescriptors.length > 0 || this.#retiredIndices.length > 0;
   }
 
+  /** Something is written that no activation has made visible. */
+  get hasStaged(): boolean {
+    return this.#staged.size > 0;
+  }
+
+  count(map: ElementMap): number {
+    return this.#states[map].size;
+  }
+
   get(map: ElementMap, text: string): State | undefined {
     return this.#states[map].get(text);
   }

@@ -3,7 +3,14 @@
  * support: whoever listens may look, or throw to end the writer right there.
  */
 import { setImmediate } from "node:timers/promises";
-import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "../kernel-maps.ts";
+import {
+  elementKeyBytes,
+  type KeyedMap,
+  type Elements,
+  type ElementsPart,
+  type KernelMaps,
+  type MappedArrays,
+} from "../kernel-maps.ts";
 import {
   activationLayout,
   backendLayout,
@@ -67,6 +74,10 @@ export class MemoryMaps implements KernelMaps {
     return 0;
   }
 
+  insertAbsent(map: KeyedMap, key: Uint8Array, index: number): number {
+    return this.insert(map, key, index);
+  }
+
   remove(map: KeyedMap, key: Uint8Array): void {
     this.onStep();
     this.#elements[map].delete(hex(key));
@@ -79,6 +90,18 @@ export class MemoryMaps implements KernelMaps {
     let at = 0;
     for (const text of elements.keys()) keys.set(Buffer.from(text, "hex"), elementKeyBytes[map] * at++);
     return { keys, indices: Uint32Array.from(elements.values()) };
+  }
+
+  /** One by one. */
+  elementsPart(map: KeyedMap, position: Uint8Array | undefined): ElementsPart {
+    const { keys, indices } = this.elements(map);
+    const at = position?.[0] ?? 0;
+    const bytes = elementKeyBytes[map];
+    return {
+      keys: keys.subarray(at * bytes, (at + 1) * bytes),
+      indices: indices.subarray(at, at + 1),
+      position: at + 1 < indices.length ? Uint8Array.of(at + 1) : undefined,
+    };
   }
 
   lookup(map: KeyedMap, key: Uint8Array): number | undefined {
