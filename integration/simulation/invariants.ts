@@ -7,7 +7,8 @@
  * 3. An ack names nothing that is not live, and its digest is that of what it names.
  * 4. What leads where the agent already is is not sent: a snapshot or a repair changes something. A repair lists nothing that the
  *    agent has.
- * 5. A wait that is `done` was true at that moment: every node had the revision live, no node could choose the backend.
+ * 5. A wait that is `done` was true at that moment: every node had the revision live, no node could choose the backend. (But for a node
+ *    that lost its power since it acked: what it serves from its disk until it is back may be a second older. Nor of one whose store was spoilt.)
  * 6. In the end all is equal: every agent holds the head, its kernel is a plan made from nothing of it, and the fleet knows.
  */
 import { fromBinary } from "@bufbuild/protobuf";
@@ -51,7 +52,8 @@ export class Invariants implements NodeWitness {
   activating(node: SimulatedNode, round: Round, digest: bigint): void {
     const { cursor } = round;
     const root = this.#roots.get(printCursor(cursor));
-    if (node.isCorrupt) node.isCorrupt = digest !== root;
+    // A round that was planned before it was spoilt mends nothing.
+    if (node.isCorrupt) node.isCorrupt = digest !== root || node.store?.digest !== digest;
     else if (digest !== root) {
       throw new Violation(`1: ${node.name} activates ${printCursor(cursor)}, which is no state that was committed`);
     }
@@ -105,15 +107,17 @@ export class Invariants implements NodeWitness {
 
   /** No answer of a wait but `done` can be wrong. `have`: the live cursor of each node. */
   done(needed: Cursor, nodes: readonly SimulatedNode[]): void {
-    for (const { name, kernel } of nodes) {
+    for (const { name, kernel, hasLostPower } of nodes) {
       const live = kernel.cursor;
+      if (hasLostPower) continue;
       const isLive = live !== undefined && isSameEpoch(live.epoch, needed.epoch) && live.revision >= needed.revision;
       if (!isLive) throw new Violation(`5: done for ${printCursor(needed)}, and ${name} does not run it`);
     }
   }
 
   drained(address: string, port: number, nodes: readonly SimulatedNode[]): void {
-    for (const { name, kernel } of nodes) {
+    for (const { name, kernel, hasLostPower, wasSpoilt } of nodes) {
+      if (hasLostPower || wasSpoilt) continue;
       for (const { service, frontends } of kernel.held.values()) {
         const targets = frontends.flatMap((frontend) => frontend.targets);
         if (targets.some((target) => target.address === address && target.port === port)) {

@@ -56,6 +56,10 @@ export class SimulatedNode {
   readonly disk: Disk;
   /** The store was changed behind its back, and what it holds is not what its cursor says. */
   isCorrupt = false;
+  /** That happened to it since it was installed: what it lost it never takes out of its plan or off its disk, if it is told to. */
+  wasSpoilt = false;
+  /** And has activated nothing that came over the network since. */
+  hasLostPower = false;
   /** Of the agent that runs; undefined: none does. */
   #running: Running | undefined;
   #link: Link | undefined;
@@ -99,7 +103,7 @@ export class SimulatedNode {
     const { saved } = disk;
     disk.reopened();
     const store = new Store(saved);
-    this.isCorrupt = false;
+    this.isCorrupt = this.wasSpoilt;
     const initial = initialState(saved?.cursor, kernel.cursor, time.nowMs);
     const isDead = (): boolean => running.isDead;
     const dataplane = new SimulatedDataplane({
@@ -108,7 +112,11 @@ export class SimulatedNode {
       kernel,
       isDead,
       digest: () => store.digest,
-      activating: (round, digest) => witness.activating(this, round, digest),
+      activating: (round, digest) => {
+        witness.activating(this, round, digest);
+        // The first one is what was on disk.
+        if (this.hasLostPower && kernel.cursor !== undefined) this.hasLostPower = false;
+      },
     });
     const metrics = new AgentMetrics(new Metrics());
     const addressing = nodeAddressing([address], new Set(), { nodeportAddresses: [], localClusterIps: undefined });
@@ -173,6 +181,7 @@ export class SimulatedNode {
   /** The node loses power. */
   powerFail(): void {
     this.kill();
+    this.hasLostPower = true;
     this.kernel.rebooted();
     this.disk.powerFailed(this.#options.random);
   }
@@ -181,6 +190,7 @@ export class SimulatedNode {
   replace(instance: bigint): void {
     this.powerFail();
     this.disk.lost();
+    this.wasSpoilt = false;
     this.#instance = instance;
   }
 
@@ -193,11 +203,13 @@ export class SimulatedNode {
     if (former.length > 0 && random.isTrue(0.4)) {
       store.commit([{ removed: [], puts: new Map([random.oneOf(former)]) }], "nothing");
       this.isCorrupt = true;
+      this.wasSpoilt = true;
     } else if (held.length > 0) {
       const [id, resource] = random.oneOf(held);
       this.#former.set(id, resource);
       store.commit([{ removed: [id], puts: new Map() }], "nothing");
       this.isCorrupt = true;
+      this.wasSpoilt = true;
     }
   }
 

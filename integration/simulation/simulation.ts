@@ -9,6 +9,8 @@ import { SimulatedControlPlane } from "./control-plane.ts";
 import { Counts } from "./counts.ts";
 import { Invariants, Violation } from "./invariants.ts";
 import { SimulatedNode } from "./node.ts";
+import type { NodeWitness } from "./node.ts";
+import { printRequest, printResponse } from "./print-message.ts";
 import { Random } from "./random.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
@@ -63,7 +65,7 @@ class Run {
     this.#say = say;
     const names = Array.from({ length: random.integer(1, nodesMax) }, (_, i) => `node-${i + 1}`);
     this.#cluster = new SimulatedCluster(names, random);
-    const witness = this.#guarded(this.#invariants);
+    const witness = this.#guarded(toldBy(this.#invariants, say));
     this.#nodes = names.map(
       (name, i) =>
         new SimulatedNode({
@@ -297,8 +299,8 @@ class Run {
       if (store?.digest !== root) return `${name} holds something else than the head ${printCursor(cursor)}`;
       const missing = fleet.whyMissing(name, cursor.revision, Date.now());
       if (missing !== undefined) return `the fleet does not know that ${name} runs ${printCursor(cursor)}: ${missing}`;
-      const planned = planned0(node);
-      if (planned !== undefined) return planned;
+      const wrong = wrongPlan(node);
+      if (wrong !== undefined) return wrong;
     }
     return undefined;
   }
@@ -333,8 +335,8 @@ class Run {
 }
 
 // What the kernel holds, against a plan made from nothing of what the agent holds.
-function planned0({ name, kernel, store }: SimulatedNode): string | undefined {
-  if (store === undefined) return undefined;
+function wrongPlan({ name, kernel, store, wasSpoilt }: SimulatedNode): string | undefined {
+  if (store === undefined || wasSpoilt) return undefined;
   const zones = new Set(["", "a", "b"]);
   const live = planLines(Array.from(kernel.held.values(), ({ frontends }) => frontends).flat()).join("\n");
   // The zone is the control plane's to say: one of the few must fit.
@@ -343,4 +345,22 @@ function planned0({ name, kernel, store }: SimulatedNode): string | undefined {
     if (planLines(plans.flatMap(({ frontends }) => frontends)).join("\n") === live) return undefined;
   }
   return `the kernel of ${name} holds something else than the plan`;
+}
+
+// Says what passes before it is judged.
+function toldBy(witness: NodeWitness, say: (line: string) => void): NodeWitness {
+  return {
+    activating: (node, round, digest) => {
+      say(`${node.name} activates ${printCursor(round.cursor)}, ${round.services.length} services`);
+      witness.activating(node, round, digest);
+    },
+    sent: (node, message) => {
+      say(`${node.name} -> ${printRequest(message)}`);
+      witness.sent(node, message);
+    },
+    receiving: (node, message, bytes) => {
+      say(`${node.name} <- ${printResponse(message)}, ${bytes} bytes`);
+      witness.receiving(node, message, bytes);
+    },
+  };
 }
