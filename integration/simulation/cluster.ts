@@ -60,6 +60,16 @@ export class SimulatedCluster {
     return this.#recordsOf(number).map((record) => ({ op: "put", record }));
   }
 
+  /** What there is left of it for an API server that lost nearly everything. */
+  remains(): readonly RecordChange[] {
+    const [first] = this.#services.keys();
+    return this.records().filter(
+      (change) =>
+        change.op === "put" &&
+        (change.record.kind === "Node" || (first !== undefined && change.record.name.startsWith(nameOf(first)))),
+    );
+  }
+
   /** What a relist of an API server that lost nearly everything says; it is there again at the next change of each. */
   loss(): readonly RecordChange[] {
     const lost = [...this.#services.keys()].slice(0, Math.ceil(this.#services.size * 0.8));

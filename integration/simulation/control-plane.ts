@@ -3,6 +3,7 @@ import { Metrics } from "@weft/proto/program/metrics.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
 import { printCursor } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
 import type { Commit } from "@weft/controlplane/catalog/resource.ts";
 import type { StreamInput, StreamPort } from "@weft/controlplane/fanout/stream-port.ts";
 import { runFleet } from "@weft/controlplane/fleet/fleet-loop.ts";
@@ -31,7 +32,10 @@ export interface ControlPlaneOptions {
   readonly records: readonly RecordChange[];
   /** The source answers after this. */
   readonly syncedAfterMs: number;
-  readonly committed: (cursor: string, root: bigint) => void;
+  /** `puts`: but for the first revision, which is everything. */
+  readonly committed: (cursor: string, root: bigint, puts: readonly ResourceId[]) => void;
+  /** A node is given no state, since that would be a mass removal. */
+  readonly held: () => void;
 }
 
 export class SimulatedControlPlane {
@@ -49,19 +53,21 @@ export class SimulatedControlPlane {
   }
 
   static async start(options: ControlPlaneOptions): Promise<SimulatedControlPlane> {
-    const { startedMs, random32, massRemoval, records, syncedAfterMs, committed } = options;
+    const { startedMs, random32, massRemoval, records, syncedAfterMs, committed, held } = options;
     const [fleet, metrics] = [new Fleet(Date.now()), new Metrics()];
     // All names of the revisions so far: a history may be renamed.
     const roots = new Map<Revision, bigint>();
     const note = (epoch: Epoch): void => {
-      for (const [revision, root] of roots) committed(printCursor({ epoch, revision }), root);
+      for (const [revision, root] of roots) committed(printCursor({ epoch, revision }), root, []);
     };
     const observer = watched(fleet, {
       epochStarted: note,
-      committed: ({ revision }) => {
-        roots.set(revision, made.#pipeline.catalog.root);
-        committed(printCursor({ epoch: made.#pipeline.catalog.epoch, revision }), made.#pipeline.catalog.root);
+      committed: ({ revision, puts }) => {
+        const { root, epoch } = made.#pipeline.catalog;
+        roots.set(revision, root);
+        committed(printCursor({ epoch, revision }), root, revision === 1 ? [] : puts.map(({ id }) => id));
       },
+      held,
     });
     const source: Source = {
       hasNodes: true,
@@ -136,6 +142,7 @@ export class SimulatedControlPlane {
 interface Tap {
   readonly epochStarted: (epoch: Epoch) => void;
   readonly committed: (commit: Commit) => void;
+  readonly held: () => void;
 }
 
 // The fleet, and someone who listens: first, so that nobody acts on a commit that is not noted.
@@ -155,7 +162,10 @@ function watched(fleet: Fleet, tap: Tap): FleetObserver {
     connected: (connection, nowUs) => fleet.connected(connection, nowUs),
     sent: (node, revision) => fleet.sent(node, revision),
     acked: (node, ack, roundTripUs, nowUs) => fleet.acked(node, ack, roundTripUs, nowUs),
-    held: (node, reason) => fleet.held(node, reason),
+    held: (node, reason) => {
+      if (reason !== undefined) tap.held();
+      fleet.held(node, reason);
+    },
     removalHeld: (removal) => fleet.removalHeld(removal),
     disconnected: (node, instance, reason, nowUs) => fleet.disconnected(node, instance, reason, nowUs),
   };

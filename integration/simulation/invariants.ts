@@ -6,7 +6,7 @@
  * 2. What is live never goes back within an epoch, whatever restarts; only a power failure lets a node fall back to its disk.
  * 3. An ack names nothing that is not live, and its digest is that of what it names.
  * 4. What leads where the agent already is is not sent: a snapshot or a repair changes something. A repair lists nothing that the
- *    agent has.
+ *    agent has, but what was committed anew while it was compared.
  * 5. A wait that is `done` was true at that moment: every node had the revision live, no node could choose the backend. (But for a node
  *    that lost its power since it acked: what it serves from its disk until it is back may be a second older. Nor of one whose store was spoilt.)
  * 6. In the end all is equal: every agent holds the head, its kernel is a plan made from nothing of it, and the fleet knows.
@@ -26,6 +26,9 @@ import type { NodeWitness, SimulatedNode } from "./node.ts";
 /** Something that must never be. */
 export class Violation extends Error {}
 
+/** How long before it is sent the comparison behind a repair may have begun. */
+const comparedMaxMs = 30_000;
+
 interface Conversation {
   /** Of the last Welcome. */
   epoch: Epoch | undefined;
@@ -41,12 +44,18 @@ export class Invariants implements NodeWitness {
   readonly #roots = new Map<string, bigint>();
   readonly #conversations = new Map<SimulatedNode, Conversation>();
 
-  constructor(counts: Counts) {
+  /** When a resource was last put after the first revision of a control plane. */
+  readonly #putAtMs = new Map<ResourceId, number>();
+  readonly #nowMs: () => number;
+
+  constructor(counts: Counts, nowMs: () => number) {
     this.#counts = counts;
+    this.#nowMs = nowMs;
   }
 
-  committed(cursor: string, root: bigint): void {
+  committed(cursor: string, root: bigint, puts: readonly ResourceId[]): void {
     this.#roots.set(cursor, root);
+    for (const id of puts) this.#putAtMs.set(id, this.#nowMs());
   }
 
   activating(node: SimulatedNode, round: Round, digest: bigint): void {
@@ -142,7 +151,8 @@ export class Invariants implements NodeWitness {
     for (const bytes of delta.resources) {
       const { id } = fromBinary(ResourceSchema, bytes);
       const has = held.resources().get(id as ResourceId);
-      if (has !== undefined && Buffer.compare(bytesOf(has.bytes), bytes) === 0) {
+      const isNew = this.#nowMs() - (this.#putAtMs.get(id as ResourceId) ?? -Infinity) < comparedMaxMs;
+      if (!isNew && has !== undefined && Buffer.compare(bytesOf(has.bytes), bytes) === 0) {
         throw new Violation(`4: ${node.name} is sent a repair to ${to} with something that it has`);
       }
     }

@@ -1,5 +1,6 @@
 /** One run: a cluster, a control plane, some nodes, and everything that can happen to them, all decided by a seed. */
 import { printCursor } from "@weft/proto/cursor.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
 import { planNode } from "@weft/nodeagent/plan/plan-input.ts";
 import { planOnce } from "@weft/nodeagent/plan/plan-node.ts";
 import { planLines } from "@weft/nodeagent/plan/plan-line.ts";
@@ -51,7 +52,7 @@ class Run {
   readonly #time: VirtualTime;
   readonly #random: Random;
   readonly #say: (line: string) => void;
-  readonly #invariants = new Invariants(this.counts);
+  readonly #invariants: Invariants;
   readonly #cluster: SimulatedCluster;
   readonly #nodes: readonly SimulatedNode[];
   #controlPlane: SimulatedControlPlane | undefined;
@@ -63,6 +64,7 @@ class Run {
     this.#time = time;
     this.#random = random;
     this.#say = say;
+    this.#invariants = new Invariants(this.counts, () => time.nowMs);
     const names = Array.from({ length: random.integer(1, nodesMax) }, (_, i) => `node-${i + 1}`);
     this.#cluster = new SimulatedCluster(names, random);
     const witness = this.#guarded(toldBy(this.#invariants, say));
@@ -195,8 +197,12 @@ class Run {
     this.#say("the source lacks most services");
     this.#controlPlane?.give(this.#cluster.loss(), true);
     if (this.#controlPlane?.fleet.heldRemoval !== undefined) this.counts.add("removal held at the source");
+    this.#findAgain();
+  }
+
+  #findAgain(): void {
     this.#time.after(this.#random.integer(1_000, 60_000), () => {
-      this.#say("the source has them again");
+      this.#say("the source has everything again");
       this.#controlPlane?.give(this.#cluster.records(), true);
     });
   }
@@ -227,27 +233,31 @@ class Run {
     await this.#pass(random.delayMs(10_000));
     // What changed meanwhile, it learns from the source.
     for (let i = random.isTrue(0.5) ? 0 : random.integer(1, 5); i > 0; i--) this.#cluster.change();
-    await this.#startControlPlane();
+    await this.#startControlPlane(true);
   }
 
-  async #startControlPlane(): Promise<void> {
+  async #startControlPlane(isLossyPossible = false): Promise<void> {
     const random = this.#random;
     const startedMs = Date.now() + this.#skewMs;
     this.#say(`a control plane starts, by its clock at ${startedMs}`);
     const { committed } = this.#guarded({
-      committed: (cursor: string, root: bigint) => {
+      committed: (cursor: string, root: bigint, puts: readonly ResourceId[]) => {
         this.#say(`committed ${cursor}`);
-        this.#invariants.committed(cursor, root);
+        this.#invariants.committed(cursor, root, puts);
       },
     });
+    const isLossy = isLossyPossible && random.isTrue(0.1);
+    if (isLossy) this.#say("its source lacks most services");
     this.#controlPlane = await SimulatedControlPlane.start({
       startedMs,
       random32: random.integer(1, 2 ** 32 - 1),
       massRemoval,
-      records: this.#cluster.records(),
+      records: isLossy ? this.#cluster.remains() : this.#cluster.records(),
       syncedAfterMs: random.delayMs(5_000),
       committed,
+      held: () => this.counts.add("removal held at a stream"),
     });
+    if (isLossy) this.#findAgain();
   }
 
   #waitForHead(): void {
