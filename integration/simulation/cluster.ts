@@ -43,14 +43,15 @@ export class SimulatedCluster {
     const random = this.#random;
     const number = random.integer(0, servicesMax - 1);
     const service = this.#services.get(number);
+    const chance = random.next();
     if (service === undefined) {
       this.#services.set(number, this.#service());
-    } else if (random.isTrue(0.15)) {
+    } else if (chance < 0.15) {
       this.#services.delete(number);
       return this.#removal(number);
-    } else if (random.isTrue(0.1)) {
+    } else if (chance < 0.25) {
       service.affinitySeconds = random.integer(0, 1) * 60;
-    } else if (random.isTrue(0.1)) {
+    } else if (chance < 0.33) {
       const node = random.oneOf([...this.#zones.keys()]);
       this.#zones.set(node, random.oneOf(zones));
       return [{ op: "put", record: { kind: "Node", name: node, zone: this.#zones.get(node) ?? "", addresses: [] } }];
