@@ -36,6 +36,8 @@ export async function simulate(seed: number, say: (line: string) => void = () =>
   const random = new Random(seed);
   using time = new VirtualTime(originMs, random);
   const run = new Run(time, random, (line) => say(`${(time.nowMs / 1_000).toFixed(3).padStart(9)} s  ${line}`));
+  const crashed = (reason: unknown): void => run.crashed(reason);
+  process.on("unhandledRejection", crashed);
   try {
     await run.happen();
     await run.settle();
@@ -44,6 +46,8 @@ export async function simulate(seed: number, say: (line: string) => void = () =>
     if (!(error instanceof Error)) throw error;
     const violation = error instanceof Violation ? error.message : (error.stack ?? error.message);
     return { counts: run.counts, events: time.ran, violation };
+  } finally {
+    process.off("unhandledRejection", crashed);
   }
 }
 
@@ -82,6 +86,11 @@ class Run {
     );
   }
 
+  /** A program ends by an error. */
+  crashed(reason: unknown): void {
+    this.#violation ??= reason instanceof Error ? reason : new Error(String(reason));
+  }
+
   async happen(): Promise<void> {
     await this.#startControlPlane();
     for (const node of this.#nodes) node.start();
@@ -105,7 +114,9 @@ class Run {
     await this.#until(() => this.#difference() === undefined);
     const difference = this.#difference();
     if (difference !== undefined) throw new Violation(`6: in the end ${difference}`);
+    // What was held back may only now be believed.
     await this.#pass(35_000);
+    await this.#until(() => this.#difference() === undefined);
     const later = this.#difference();
     if (later !== undefined) throw new Violation(`6: after the end ${later}`);
   }
