@@ -80,6 +80,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/source/kubernetes/reflector.ts": ["clock", "timers", "randomness of delays"],
   "controlplane/fanout/discovery-service.ts": ["@grpc/grpc-js", "clock", "timers"],
   "controlplane/fanout/drain.ts": ["timers"],
+  "controlplane/fanout/digest-cuts.ts": ["the event loop: pacing"],
   "controlplane/fanout/each-paced.ts": ["the event loop: pacing"],
   "controlplane/fanout/fanout.ts": ["timers"],
   "controlplane/fanout/grpc-server.ts": ["@grpc/grpc-js"],
