@@ -9,6 +9,7 @@ import { RunningPipeline } from "../running-pipeline.ts";
 import type { RunningOptions } from "../running-pipeline.ts";
 import { endpoints, service } from "../scripted-source.ts";
 import { fanoutLimits } from "./fanout-limits.ts";
+import { cursorMessage, cursorOf } from "./scripted-agent.ts";
 import type { ScriptedAgent } from "./scripted-agent.ts";
 import { RawClient } from "./testing-http2-client.ts";
 
@@ -57,6 +58,31 @@ describe("snapshots that nobody reads", () => {
     await running.until(() => running.fleet.nodes.get("stalled-0")?.left === "stalled", "the first to be ended");
     assert.equal(running.fleet.nodes.get("stalled-1")?.left, undefined);
     assert.equal(running.metric("weft_fanout_snapshots_stuck"), 2);
+  });
+});
+
+describe("digest queries that nobody answers", () => {
+  const fanout = { snapshotsMax: 2, snapshotStuckMs: 50, snapshotsStuckMax: 3, tickMs: 10 };
+  const other = { digest: 5n, cursor: cursorMessage(cursorOf(1, 1, 1)) };
+
+  test("hold up no other: their turns are lent, and the longest of too many wait for a snapshot instead", async () => {
+    // Longer than this test: without lending nobody else gets a turn.
+    await using running = await started({ limits: { fanout, stream: { digestsMs: 600_000 } } });
+    const silent = Array.from({ length: 7 }, (_, i) =>
+      running.agent(`silent-${i}`, { doesAnswerDigests: false }).hello(other),
+    );
+    const good = running.agent("good").hello(other);
+    await good.untilRevision(1);
+    assert.equal(good.held.digest, running.pipeline.catalog.root);
+    // Two more would be needed to crowd out the rest.
+    const instead = 'weft_fanout_snapshots_instead_total{reason="unanswered"}';
+    await running.until(() => running.metric(instead) === 4, "four to be sent a snapshot");
+    await running.until(() => running.metric("weft_fanout_snapshots_stuck") === 3, "three to be stuck");
+    assert.deepEqual(
+      silent.map(({ held }) => held.snapshots).toSorted((a, b) => a - b),
+      [0, 0, 0, 1, 1, 1, 1],
+    );
+    for (const { node } of silent) assert.equal(running.fleet.nodes.get(node)?.left, undefined);
   });
 });
 

@@ -24,6 +24,7 @@ import type { GoawayWord } from "./responses.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotQueue } from "./snapshot-queue.ts";
 import type { StreamInput, StreamPort } from "./stream-port.ts";
+import { stuckSinceMs } from "./stream-query.ts";
 import { greetingStream } from "./stream-state.ts";
 import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { step } from "./stream-step.ts";
@@ -75,10 +76,7 @@ export class Fanout {
       grantsPerTurn: options.fanoutLimits.streamsPerTurn,
       granted: (stream) => this.#dispatch(stream, { kind: "granted" }),
       isStuck: (stream, nowMs) => this.#isStuck(stream, nowMs),
-      end: (stream) => {
-        const message = `node ${stream.agent?.node} reads its state too slowly, and others need theirs`;
-        this.#dispatch(stream, { kind: "leave", reason: "stalled", message, retryAfterMs: 0 });
-      },
+      end: (stream) => this.#dispatch(stream, { kind: "displaced" }),
       idle: () => this.#transfers.forgetCuts(),
     });
     this.#pace = new HelloPace(pace);
@@ -186,8 +184,8 @@ export class Fanout {
   }
 
   #isStuck({ state }: Stream, nowMs: number): boolean {
-    if (state.phase !== "open" || state.writing === undefined) return false;
-    return nowMs - state.writing.sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
+    const sinceMs = stuckSinceMs(state);
+    return sinceMs !== undefined && nowMs - sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
   }
 
   // With some time until it may come back.
@@ -294,7 +292,7 @@ export class Fanout {
     renamed(epoch);
     fleet.epochStarted(epoch);
     // Agents that answer the new name may hold more than a cut made before.
-    this.#transfers.forgetCuts();
+    this.#transfers.forgetSnapshots();
     this.#dispatchToAll({ kind: "renamed" });
   }
 
@@ -328,6 +326,9 @@ export class Fanout {
         return;
       case "release-snapshot":
         this.#turns.release(stream);
+        return;
+      case "await-cut":
+        this.#transfers.whenCutMade((cut) => this.#dispatch(stream, { kind: "cut-made", cut }));
         return;
       case "note":
         this.#repairLog.noted(stream.agent?.node ?? "", effect.note, this.#options.now());

@@ -20,7 +20,13 @@ const limits: PipelineLimits = {
   catalog: { ...pipelineLimits.catalog, historyRevisionsMax: 6, historyBytesMax: 20_000 },
   stream: { ...pipelineLimits.stream },
   fanout: { ...pipelineLimits.fanout, streamsPerTurn: 2, snapshotsMax: 1, tickMs: 1_000 },
-  transfer: { partBytesMax: 400, deltaPartBytesMax: 300, deltasBytesMax: 2_000, snapshotAgeMaxMs: 50 },
+  transfer: {
+    partBytesMax: 400,
+    deltaPartBytesMax: 300,
+    cutEntriesPerTurn: 16,
+    deltasBytesMax: 2_000,
+    snapshotAgeMaxMs: 50,
+  },
 };
 
 export interface ControlPlaneOptions {
