@@ -102,6 +102,10 @@ describe("a repair", () => {
         (held, at, later, perQuery, perSlice, meanwhile) => {
           const catalog = catalogOf(at);
           const cut = cutWith(catalog, perSlice, meanwhile);
+          const then = new Map(at.map(({ id, hash }) => [id, hash]));
+          for (let bucket = 0; bucket < digestBuckets; bucket++) {
+            for (const { id, hash } of cut.in(bucket)) assert.deepEqual(hash, then.get(id));
+          }
           const comparison = compareAll(cut, held, { ...comparisonLimits, hashesPerQuery: perQuery });
           for (const resources of later) commit(catalog, resources);
           const touched = catalog.touchedSince(cut.revision);
