@@ -118,6 +118,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/dataplane/kernel/libbpf.ts": ["koffi", "the kernel"],
   "nodeagent/dataplane/kernel/load-programs.ts": ["bpf objects"],
   "nodeagent/dataplane/kernel/map-elements.ts": ["the kernel"],
+  "nodeagent/dataplane/kernel/mapped-array.ts": ["the kernel"],
   "nodeagent/dataplane/kernel/pin-folder.ts": ["pins"],
   "nodeagent/dataplane/kernel/pinned-maps.ts": ["pins"],
   "nodeagent/dataplane/kernel/probe.ts": ["sockets", "cgroup files"],

@@ -23,14 +23,15 @@ export interface Converged {
 export class BenchControlPlane {
   readonly pid: number;
   readonly port: number;
-  readonly #http: string;
+  /** HOST:PORT of probes and metrics. */
+  readonly http: string;
   readonly #process: LabProcess;
   readonly #logFile: string;
 
   private constructor(process: LabProcess, port: number, http: string, logFile: string) {
     this.pid = process.pid;
     this.port = port;
-    this.#http = http;
+    this.http = http;
     this.#process = process;
     this.#logFile = logFile;
   }
@@ -51,7 +52,7 @@ export class BenchControlPlane {
 
   /** Metrics by name, with their labels as printed. */
   async metrics(): Promise<Readonly<Record<string, number>>> {
-    const text = await (await fetch(`http://${this.#http}/metrics`)).text();
+    const text = await (await fetch(`http://${this.http}/metrics`)).text();
     const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     return Object.fromEntries(
       samples.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),

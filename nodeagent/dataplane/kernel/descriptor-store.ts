@@ -7,7 +7,7 @@ import { resourceId } from "@weft/proto/ids.ts";
 import type { Action, Frontend, Target } from "../../plan/frontend.ts";
 import { writeAddress } from "./address-codec.ts";
 import { IndexAllocator } from "./index-allocator.ts";
-import type { KernelMaps } from "./kernel-maps.ts";
+import type { GrowingArray, KernelMaps } from "./kernel-maps.ts";
 import {
   actionCodes,
   backendLayout,
@@ -71,6 +71,7 @@ export interface AdoptedDescriptor extends Pointers {
 
 export class DescriptorStore {
   readonly rangeSets: RangeSets;
+  readonly #maps: KernelMaps;
   readonly #sizes: MapSizes;
   readonly #descriptorIndices: IndexAllocator;
   readonly #nameIndices: IndexAllocator;
@@ -85,6 +86,7 @@ export class DescriptorStore {
 
   constructor(maps: KernelMaps) {
     const { arrays, sizes } = maps;
+    this.#maps = maps;
     this.#sizes = sizes;
     this.rangeSets = new RangeSets(maps);
     this.#descriptorIndices = new IndexAllocator(firstFreeDescriptor, sizes.descriptors);
@@ -94,6 +96,7 @@ export class DescriptorStore {
     this.#backendBytes = new Uint8Array(arrays.backends);
     this.#backendView = new DataView(arrays.backends);
     this.#nameView = new DataView(arrays.names);
+    maps.reach("descriptors", firstFreeDescriptor);
   }
 
   /** Slots of `backends` in use. */
@@ -115,7 +118,7 @@ export class DescriptorStore {
     if (same !== undefined) return same;
     const index = this.#descriptorIndices.take(isFromReserve ? 0 : this.#sizes.reserve.descriptors);
     if (index === undefined) return undefined;
-    const name = this.#takeName(content.servicePort);
+    const name = this.#isReached("descriptors", index + 1) ? this.#takeName(content.servicePort) : undefined;
     if (name === undefined) {
       this.#descriptorIndices.release(index);
       return undefined;
@@ -159,6 +162,7 @@ export class DescriptorStore {
         range = ranges.get(key);
         if (range === undefined) {
           if (!this.#ranges.adopt(base, content.targets.length)) continue;
+          this.#maps.reach("backends", base + content.targets.length);
           range = { base, targets: content.targets, count: 0 };
           ranges.set(key, range);
         }
@@ -166,6 +170,8 @@ export class DescriptorStore {
       }
       const known = this.#names.get(content.servicePort) ?? { index: name, text: content.servicePort, count: 0 };
       known.count++;
+      this.#maps.reach("names", known.index + 1);
+      this.#maps.reach("descriptors", index + 1);
       this.#names.set(content.servicePort, known);
       const rangeSet = sets.get(setId);
       if (rangeSet !== undefined) rangeSet.count++;
@@ -221,6 +227,10 @@ export class DescriptorStore {
     return !isSame;
   }
 
+  #isReached(array: GrowingArray, end: number): boolean {
+    return this.#maps.reach(array, end) === 0;
+  }
+
   #takeRange(targets: readonly Target[], shared: readonly Descriptor[], isFromReserve: boolean): Range | undefined {
     if (targets.length === 0) return undefined;
     for (const { range } of shared) {
@@ -231,6 +241,10 @@ export class DescriptorStore {
     }
     const base = this.#ranges.take(targets.length, isFromReserve ? 0 : this.#sizes.reserve.backends);
     if (base === undefined) return undefined;
+    if (!this.#isReached("backends", base + targets.length)) {
+      this.#ranges.release(base, targets.length);
+      return undefined;
+    }
     let at = base * backendLayout.size;
     for (const target of targets) {
       writeTarget(this.#backendBytes, this.#backendView, at, target);
@@ -259,6 +273,10 @@ export class DescriptorStore {
     }
     const index = this.#nameIndices.take();
     if (index === undefined) return undefined;
+    if (!this.#isReached("names", index + 1)) {
+      this.#nameIndices.release(index);
+      return undefined;
+    }
     this.#writeName(this.#nameView, index * nameLayout.size, text);
     const name = { index, text, count: 1 };
     this.#names.set(text, name);

@@ -95,6 +95,7 @@ export class KernelDataplane implements Dataplane {
     const found = adoptMaps(maps);
     const writer = new RevisionWriter(maps, undefined, undefined, highestSequence(this.#bpffs));
     writer.adopt(found);
+    maps.trim();
     await maps.grace();
     writer.removeOrphans();
     const applier = new RoundApplier(maps, writer, this.#limits, errnoName);
@@ -134,7 +135,7 @@ export class KernelDataplane implements Dataplane {
     const { maps } = this.#use();
     // No await: nothing is activated in between.
     const active = new BigInt64Array(maps.arrays.active, 0, 1)[0] ?? 0n;
-    return new MapReader(maps.arrays).frontends(maps.elements("frontends"), active);
+    return maps.whole((arrays) => new MapReader(arrays).frontends(maps.elements("frontends"), active));
   }
 
   limits(): readonly Limit[] {

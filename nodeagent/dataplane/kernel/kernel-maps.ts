@@ -15,6 +15,9 @@ export const elementKeyBytes: Readonly<Record<KeyedMap, number>> = {
   ranges: 24,
 };
 
+/** Those that grow with what is held. */
+export type GrowingArray = "states" | "descriptors" | "backends" | "names";
+
 export interface MappedArrays {
   readonly states: ArrayBufferLike;
   readonly descriptors: ArrayBufferLike;
@@ -38,7 +41,14 @@ export interface ElementsPart extends Elements {
 
 export interface KernelMaps {
   readonly sizes: MapSizes;
+  /** Of growing arrays only what was reached, once `trim` was called. */
   readonly arrays: MappedArrays;
+  /** Before entries below `end` are first written, and for those that were taken over. 0, or the errno. */
+  reach(array: GrowingArray, end: number): number;
+  /** Gives back the memory of entries that were not reached. */
+  trim(): void;
+  /** All can be read meanwhile, also what somebody else wrote where nothing was reached. @throws KernelError if it cannot be mapped */
+  whole<T>(read: (arrays: MappedArrays) => T): T;
   /** 0, or the errno that the kernel gave. Never overwrites. */
   insert(map: KeyedMap, key: Uint8Array, index: number): number;
   /** The same, but what is there stays: then EEXIST. */

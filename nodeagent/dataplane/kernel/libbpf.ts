@@ -41,6 +41,7 @@ export type Pointer = bigint;
 
 const verifierLogBytes = 1 << 20;
 const mapFailed = 0xffff_ffff_ffff_ffffn;
+const mapFlags = { shared: 0x1, private: 0x2, fixed: 0x10, anonymous: 0x20, noReserve: 0x4000 } as const;
 
 /** @throws Error if libbpf.so.1 is not installed. */
 function load() {
@@ -216,11 +217,32 @@ export function mapMaxEntries(fd: number): number {
 
 /** The values of an array map as memory. It stays mapped until the process ends: nothing may hold a view of unmapped memory. */
 export function mapMemory(fd: number, byteLength: number, isWritable: boolean): ArrayBuffer {
-  const protection = isWritable ? 3 : 1;
-  const shared = 1;
-  const address: Pointer = calls().mmap(null, byteLength, protection, shared, fd, 0);
+  return mapShared(fd, byteLength, isWritable).memory;
+}
+
+/** The same, and where it is. */
+export function mapShared(
+  fd: number,
+  byteLength: number,
+  isWritable: boolean,
+): { readonly address: Pointer; readonly memory: ArrayBuffer } {
+  const address: Pointer = calls().mmap(null, byteLength, isWritable ? 3 : 1, mapFlags.shared, fd, 0);
   if (address === mapFailed) throw new KernelError(koffi.errno(), `map ${byteLength} bytes of a BPF array`);
-  return koffi.view(address, byteLength);
+  return { address, memory: koffi.view(address, byteLength) };
+}
+
+/** 0, or the errno. Maps a part of what `mapShared` gave again, after `reserveInstead`. Both ends are those of pages or of the array. */
+export function remapShared(address: Pointer, fd: number, from: number, until: number): number {
+  const flags = mapFlags.shared | mapFlags.fixed;
+  const result: Pointer = calls().mmap(address + BigInt(from), until - from, 3, flags, fd, from);
+  return result === mapFailed ? koffi.errno() : 0;
+}
+
+/** 0, or the errno. Instead of this part there are zeros that cannot be written, at the same addresses. They take no memory. */
+export function reserveInstead(address: Pointer, from: number, until: number): number {
+  const flags = mapFlags.private | mapFlags.fixed | mapFlags.anonymous | mapFlags.noReserve;
+  const result: Pointer = calls().mmap(address + BigInt(from), until - from, 1, flags, -1, 0);
+  return result === mapFailed ? koffi.errno() : 0;
 }
 
 /** 0, or the errno. `flags`: BPF_ANY 0, BPF_NOEXIST 1. */

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { parsePrefix, type Prefix } from "@weft/proto/address.ts";
 import { planLines } from "../../plan/plan-line.ts";
 import type { AuditFinding } from "../dataplane.ts";
+import { adoptMaps } from "./adopt.ts";
 import { addressElement, cidrElement, frontendElement, rangeElementKey, readRangeSets } from "./element-key.ts";
 import { backendLayout, descriptorLayout, nameLayout, nodePortLayout, portsMax, stateLayout } from "./layout.ts";
 import { MapAudit } from "./map-audit.ts";
@@ -307,6 +308,30 @@ describe("audit of the maps", () => {
     assert.deepEqual(told(pass(of)), [`states differs a/web ${text("172.30.0.1")}`]);
     assert.deepEqual(served(of), before);
     assert.equal((of.words[webWord(of)] ?? 0n) >> 24n, of.maps.active);
+  });
+
+  it("repairs what a writer took over, only where that writer mapped the arrays", async () => {
+    const { maps, at } = await stage();
+    maps.killWriter();
+    const writer = new RevisionWriter(maps, undefined, maps.store);
+    writer.adopt(adoptMaps(maps, maps.store));
+    for (const plan of [web, big, guarded, nodePort]) {
+      const { descriptor, backends, name } = at(plan);
+      const lastTarget = ((plan.frontends[0]?.targets.length ?? 0) - 1) * backendLayout.size;
+      flip(maps.arrays.descriptors, descriptor + descriptorLayout.revision);
+      flip(maps.arrays.backends, backends + lastTarget + backendLayout.port);
+      flip(maps.arrays.names, name + nameLayout.text);
+    }
+    maps.trim();
+    const audit = new MapAudit(writer.audited(), String);
+    const found = new Set<string>();
+    for (let isEnd = false; !isEnd;) {
+      const step = audit.step(7);
+      for (const { map } of step.findings) found.add(map);
+      ({ isEnd } = step);
+    }
+    assert.deepEqual([...found].toSorted(), ["backends", "descriptors", "names"]);
+    maps.checkReached();
   });
 
   it("leaves alone what another service got meanwhile of a list it is in the middle of", async () => {

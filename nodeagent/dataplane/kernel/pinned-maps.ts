@@ -14,7 +14,14 @@ import {
 } from "./libbpf.ts";
 import type { LoadedObject } from "./libbpf.ts";
 import { allElements, elementsPart } from "./map-elements.ts";
-import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
+import {
+  elementKeyBytes,
+  type Elements,
+  type GrowingArray,
+  type KernelMaps,
+  type KeyedMap,
+  type MappedArrays,
+} from "./kernel-maps.ts";
 import {
   activationLayout,
   backendLayout,
@@ -24,6 +31,7 @@ import {
   portsMax,
   stateLayout,
 } from "./layout.ts";
+import { MappedArray } from "./mapped-array.ts";
 import type { MapSizes } from "./map-sizes.ts";
 
 const entryBytes = {
@@ -54,9 +62,37 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
   const valueBytes = new Uint8Array(value.buffer);
   const found = new Uint32Array(1);
   const foundBytes = new Uint8Array(found.buffer);
+  const growing = {
+    states: growingArray(object, sizes, "states"),
+    descriptors: growingArray(object, sizes, "descriptors"),
+    backends: growingArray(object, sizes, "backends"),
+    names: growingArray(object, sizes, "names"),
+  };
+  const arrays = {
+    states: growing.states.memory,
+    descriptors: growing.descriptors.memory,
+    backends: growing.backends.memory,
+    names: growing.names.memory,
+    nodePorts: mapMemory(object.mapFd("node_ports"), 2 * portsMax * entryBytes.node_ports, true),
+    active: mapMemory(object.mapFd("active"), entryBytes.active, true),
+    activations: mapMemory(object.mapFd("activations"), sizes.activations * entryBytes.activations, true),
+  };
+  const trim = (): void => {
+    for (const array of Object.values(growing)) array.trim();
+  };
   return {
     sizes,
-    arrays: mapArrays((name) => object.mapFd(name), { ...sizes, active: 1, node_ports: 2 * portsMax }, true),
+    arrays,
+    reach: (array, end) => growing[array].reach(end * entryBytes[array]),
+    trim,
+    whole(read) {
+      try {
+        for (const array of Object.values(growing)) array.mapAll();
+        return read(arrays);
+      } finally {
+        trim();
+      }
+    },
     insert(map, key, index) {
       value[0] = index;
       const errno = updateElement(fds[map], key, valueBytes, 1);
@@ -105,7 +141,7 @@ export function openPinnedMaps(folder: string): PinnedMaps | undefined {
     activations: mapMaxEntries(fdOf("activations")),
   };
   return {
-    arrays: mapArrays(fdOf, sizes, false),
+    arrays: mapArrays(fdOf, sizes),
     elements: (map) => allElements(fdOf(map), elementKeyBytes[map], isHash(map)),
   };
 }
@@ -116,9 +152,13 @@ function isHash(map: KeyedMap): boolean {
 
 type ArraySizes = Readonly<Record<keyof typeof entryBytes, number>>;
 
-function mapArrays(fdOf: (name: string) => number, sizes: ArraySizes, isWritable: boolean): MappedArrays {
+function growingArray(object: LoadedObject, sizes: MapSizes, name: GrowingArray): MappedArray {
+  return new MappedArray(object.mapFd(name), sizes[name] * entryBytes[name]);
+}
+
+function mapArrays(fdOf: (name: string) => number, sizes: ArraySizes): MappedArrays {
   const memory = (name: keyof typeof entryBytes): ArrayBuffer =>
-    mapMemory(fdOf(name), sizes[name] * entryBytes[name], isWritable);
+    mapMemory(fdOf(name), sizes[name] * entryBytes[name], false);
   return {
     states: memory("states"),
     descriptors: memory("descriptors"),

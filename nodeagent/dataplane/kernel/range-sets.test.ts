@@ -47,6 +47,9 @@ describe("range sets", () => {
       insertAbsent: (map, key, index) => maps.insertAbsent(map, key, index),
       elementsPart: (map, position) => maps.elementsPart(map, position),
       lookup: (map, key) => maps.lookup(map, key),
+      reach: (array, end) => maps.reach(array, end),
+      trim: () => maps.trim(),
+      whole: (read) => maps.whole(read),
       grace: () => maps.grace(),
     };
     const sets = new RangeSets(full);

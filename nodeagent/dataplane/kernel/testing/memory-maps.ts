@@ -2,9 +2,11 @@
  * `KernelMaps` in memory, which says before and after every store and call that a reader could see the difference of. Test
  * support: whoever listens may look, or throw to end the writer right there.
  */
+import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import {
   elementKeyBytes,
+  type GrowingArray,
   type KeyedMap,
   type Elements,
   type ElementsPart,
@@ -24,9 +26,21 @@ import {
 import { mapSizes, type KernelLimits, type MapSizes } from "../map-sizes.ts";
 import type { StoreWord } from "../state-table.ts";
 
+const nothingReached = { states: 0, descriptors: 0, backends: 0, names: 0 } as const;
+const growingArrays = ["states", "descriptors", "backends", "names"] as const;
+const entryBytes: Readonly<Record<GrowingArray, number>> = {
+  states: stateLayout.size,
+  descriptors: descriptorLayout.size,
+  backends: backendLayout.size,
+  names: nameLayout.size,
+};
+
 export class MemoryMaps implements KernelMaps {
   readonly sizes: MapSizes;
   readonly arrays: MappedArrays;
+  #reached: Record<GrowingArray, number> = { ...nothingReached };
+  /** Bytes of what was not reached, as they were at the last `trim`. */
+  #unreached: Partial<Record<GrowingArray, Uint8Array>> = {};
   readonly #elements: Readonly<Record<KeyedMap, Map<string, number>>> = {
     frontends: new Map(),
     addresses: new Map(),
@@ -104,6 +118,32 @@ export class MemoryMaps implements KernelMaps {
     };
   }
 
+  reach(array: GrowingArray, end: number): number {
+    this.#reached[array] = Math.max(this.#reached[array], end * entryBytes[array]);
+    return 0;
+  }
+
+  trim(): void {
+    for (const array of growingArrays) this.#unreached[array] = new Uint8Array(this.arrays[array]).slice();
+  }
+
+  whole<T>(read: (arrays: MappedArrays) => T): T {
+    return read(this.arrays);
+  }
+
+  /** In a kernel's arrays such a write would have ended the process. */
+  checkReached(): void {
+    for (const array of growingArrays) {
+      const from = this.#reached[array];
+      const before = this.#unreached[array]?.subarray(from);
+      if (before === undefined) continue;
+      assert.ok(
+        Buffer.compare(new Uint8Array(this.arrays[array], from), before) === 0,
+        `${array} beyond what was reached`,
+      );
+    }
+  }
+
   lookup(map: KeyedMap, key: Uint8Array): number | undefined {
     return this.#elements[map].get(hex(key));
   }
@@ -115,6 +155,8 @@ export class MemoryMaps implements KernelMaps {
   /** From now on another writer owns the maps. */
   killWriter(): void {
     this.#writer++;
+    this.#reached = { ...nothingReached };
+    this.#unreached = {};
   }
 
   async grace(): Promise<void> {
