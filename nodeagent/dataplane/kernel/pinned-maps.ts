@@ -77,6 +77,17 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
     active: mapMemory(object.mapFd("active"), entryBytes.active, true),
     activations: mapMemory(object.mapFd("activations"), sizes.activations * entryBytes.activations, true),
   };
+  const scratch = {
+    frontends: new Uint8Array(elementKeyBytes.frontends),
+    addresses: new Uint8Array(elementKeyBytes.addresses),
+    cidrs: new Uint8Array(elementKeyBytes.cidrs),
+    ranges: new Uint8Array(elementKeyBytes.ranges),
+  };
+  // Bytes that went through a C call are kept outside of the heap from then on: 150 bytes more for each key that is held.
+  const copyOf = (map: KeyedMap, key: Uint8Array): Uint8Array => {
+    scratch[map].set(key);
+    return scratch[map];
+  };
   const trim = (): void => {
     for (const array of Object.values(growing)) array.trim();
   };
@@ -95,23 +106,24 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
     },
     insert(map, key, index) {
       value[0] = index;
-      const errno = updateElement(fds[map], key, valueBytes, 1);
+      const copy = copyOf(map, key);
+      const errno = updateElement(fds[map], copy, valueBytes, 1);
       if (errno !== errnos.EEXIST) return errno;
       // Not of ours: we insert only what we know to be absent.
-      removeElement(fds[map], key);
-      return updateElement(fds[map], key, valueBytes, 1);
+      removeElement(fds[map], copy);
+      return updateElement(fds[map], copy, valueBytes, 1);
     },
     insertAbsent(map, key, index) {
       value[0] = index;
-      return updateElement(fds[map], key, valueBytes, 1);
+      return updateElement(fds[map], copyOf(map, key), valueBytes, 1);
     },
     remove(map, key) {
-      const errno = removeElement(fds[map], key);
+      const errno = removeElement(fds[map], copyOf(map, key));
       if (errno !== 0 && errno !== errnos.ENOENT) throw new KernelError(errno, `remove an element of ${map}`);
     },
     elements: (map) => allElements(fds[map], elementKeyBytes[map], isHash(map)),
     elementsPart: (map, position) => elementsPart(fds[map], elementKeyBytes[map], isHash(map), position, partElements),
-    lookup: (map, key) => (lookupElement(fds[map], key, foundBytes) ? found[0] : undefined),
+    lookup: (map, key) => (lookupElement(fds[map], copyOf(map, key), foundBytes) ? found[0] : undefined),
     grace: () => updateElementAsync(gracesFd, zero, inner),
   };
 }
