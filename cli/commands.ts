@@ -257,7 +257,7 @@ const confirmRemoval = defineCommand({
   name: "weft confirm-removal",
   summary: "Confirm the mass removal that is held back: the services are really meant to be gone.",
   details:
-    "Confirms what `weft status` says is held at this moment, of the source and for nodes, and nothing that comes later.\n" +
+    "Confirms what `weft status` says is held at this moment, of the source and for nodes, and what the rest of the same loss adds.\n" +
     "Exit codes: 0, also if nothing is held; 1 if the control plane cannot be asked.",
   flags: confirmRemovalFlags,
   examples: ["weft confirm-removal --controlplane 10.0.0.1:7000 --insecure"],

@@ -1,7 +1,7 @@
 /** For tests: a pipeline that listens on a free port of 127.0.0.1, with a scripted source and a recording fleet. */
 import { Metrics } from "@weft/proto/program/metrics.ts";
 import { listenGrpc } from "@weft/proto/grpc/listener.ts";
-import type { GrpcListener } from "@weft/proto/grpc/listener.ts";
+import type { GrpcListener, ListenerLimits } from "@weft/proto/grpc/listener.ts";
 import { createLog } from "@weft/proto/program/log.ts";
 import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
 import { callIdentifier } from "./fanout/call-identity.ts";
@@ -27,6 +27,9 @@ export interface RunningOptions {
   /** Unix milliseconds. */
   readonly epochMs?: number;
   readonly massRemoval?: Partial<MassRemovalLimits>;
+  /** Default: any free one. */
+  readonly port?: number;
+  readonly listener?: Partial<ListenerLimits>;
   readonly credit?: Partial<CreditLimits>;
   /** Default: `WEFT_TEST_WORKERS`, else 1: the fan-out in this thread. */
   readonly workers?: number;
@@ -93,10 +96,11 @@ export class RunningPipeline implements AsyncDisposable {
       identify: callIdentifier(security),
       ...(credit && { creditLimits: credit }),
     });
-    const listener = await listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, {
+    const listener = await listenGrpc(server, { host: "127.0.0.1", port: options.port ?? 0 }, security, {
       log,
       signal: new AbortController().signal,
       refused: (reason) => pipeline.connectionRefused(reason),
+      limits: options.listener ?? {},
     });
     const running = new RunningPipeline({ source, fleet, metrics, pipeline, logged }, listener);
     await source.started();
@@ -127,9 +131,9 @@ export class RunningPipeline implements AsyncDisposable {
     return Number(line?.slice(sample.length + 1) ?? 0);
   }
 
-  /** Resolves once `is` holds; rejects after ten seconds. */
+  /** Resolves once `is` holds; rejects after half a minute. */
   async until(is: () => boolean, what: string): Promise<void> {
-    const deadlineMs = performance.now() + 10_000;
+    const deadlineMs = performance.now() + 30_000;
     while (!is()) {
       if (performance.now() > deadlineMs) throw new Error(`waited in vain for ${what}`);
       await new Promise((resolve) => setTimeout(resolve, 1));

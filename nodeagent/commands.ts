@@ -2,7 +2,7 @@
 import { parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import { defineCommand, defineProgram } from "@weft/proto/program/command.ts";
-import { choice, integer, listOf, percent, single, text } from "@weft/proto/program/flags.ts";
+import { choice, duration, integer, listOf, percent, single, text } from "@weft/proto/program/flags.ts";
 import type { Parsed } from "@weft/proto/program/flags.ts";
 import { logFlags } from "@weft/proto/program/log.ts";
 import { parseDialAddress, parseListenAddress, printHostPort } from "@weft/proto/program/socket-address.ts";
@@ -80,6 +80,11 @@ const run = defineCommand({
     massRemovalThreshold: percent({
       default: defaultSyncLimits.massRemovalPercent,
       help: "Share of the services whose removal waits for confirmation; 0 turns that off.",
+    }),
+    auditInterval: duration({
+      default: 600_000,
+      minMs: 0,
+      help: "Time within which every entry of the kernel's maps is compared with what was written, and repaired; 0s turns that off.",
     }),
     ...clientTlsFlags,
     ...tracingFlags,

@@ -77,6 +77,7 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
     openStream,
     addresses: values.nodeAddresses.length === 0 ? undefined : values.nodeAddresses,
     addressingFlags: values,
+    auditIntervalMs: values.auditInterval,
     limits: { ...defaultSyncLimits, massRemovalPercent: values.massRemovalThreshold },
     log,
     metrics,

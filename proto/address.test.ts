@@ -5,6 +5,7 @@ import {
   addressFromBytes,
   compareBytes,
   compareText,
+  copyAddressBytes,
   familyOf,
   mappedBytes,
   parseAddress,
@@ -56,6 +57,10 @@ const noAddress = [
   "10.0.0.1/8",
   "1e1.0.0.1",
   "10.0.0.00001",
+  "10.0.0.1.",
+  ".10.0.0.1",
+  "10..0.1",
+  "10.0.0.\u0661",
   "10 .0.0.1",
   ":",
   ":::",
@@ -155,6 +160,20 @@ describe("prefixes", () => {
     assert.throws(() => prefixFromBytes(new Uint8Array(4), 33), RangeError);
     assert.throws(() => prefixFromBytes(new Uint8Array(4), -1), RangeError);
   });
+});
+
+test("bytes are written where they are asked for, and nowhere else", () => {
+  for (const [text, length] of [
+    ["10.0.0.255", 4],
+    ["fd00::1", 16],
+    ["::", 16],
+  ] as const) {
+    const address = parseAddress(text) ?? assert.fail(text);
+    const target = new Uint8Array(24).fill(7);
+    assert.equal(copyAddressBytes(address, target, 3), length);
+    const expected = [...new Uint8Array(3).fill(7), ...addressBytes(address), ...new Uint8Array(21 - length).fill(7)];
+    assert.deepEqual([...target], expected);
+  }
 });
 
 describe("socket addresses", () => {

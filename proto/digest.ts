@@ -32,6 +32,17 @@ export class Digest {
     return this.#sumAt(digestBuckets);
   }
 
+  /** Makes one bucket what it is in `right`, and the root with it. False: it was so already. */
+  correct(index: number, right: Digest): boolean {
+    if (this.bucket(index) === right.bucket(index)) return false;
+    const difference = BigInt.asUintN(64, right.bucket(index) - this.bucket(index));
+    const low = Number(difference & 0xffff_ffffn);
+    const high = Number(difference >> 32n);
+    this.#addAt(index, high, low);
+    this.#addAt(digestBuckets, high, low);
+    return true;
+  }
+
   bucket(index: number): bigint {
     if (index < 0 || index >= digestBuckets) throw new RangeError(`no bucket ${index}`);
     return this.#sumAt(index);

@@ -18,6 +18,8 @@ const vectors: readonly (readonly [bytes: Uint8Array, words: string])[] = [
   [utf8("I will not buy this record, it is scratched."), "a0a9683b25ac5e40"],
   [Uint8Array.from({ length: 256 }, (_, i) => i), "2c56c88fdb4503df"],
   [new Uint8Array(31).fill(0xff), "aa0f06a59f087855"],
+  [Uint8Array.from({ length: 4_096 }, (_, i) => (i * 31) & 255), "61d827e65decce9e"],
+  [Uint8Array.from({ length: 10_007 }, (_, i) => (i * 31) & 255), "87cb79ce02f0c35c"],
 ];
 
 describe("hash64", () => {

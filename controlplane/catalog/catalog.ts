@@ -235,6 +235,26 @@ export class Catalog {
     return { puts, removed };
   }
 
+  /**
+   * The live resources that no revision after `at` touched, of so many entries at a time. It may be read on while commits are
+   * applied: what they touch before it is read is left out, and is in `touchedSince(at)`.
+   */
+  *untouchedSince(at: Revision, entriesPerSlice: number): Generator<readonly CompiledResource[], undefined> {
+    // Entries that are added meanwhile come last, and are newer.
+    const entriesMax = this.#entries.size;
+    let visited = 0;
+    let slice: CompiledResource[] = [];
+    for (const entry of this.#entries.values()) {
+      if (visited === entriesMax) break;
+      visited++;
+      if (entry.kind === "live" && entry.revision <= at) slice.push(entry.resource);
+      if (visited % entriesPerSlice !== 0) continue;
+      yield slice;
+      slice = [];
+    }
+    if (slice.length > 0) yield slice;
+  }
+
   // A reader at `from` may hold it, and no removal in the same answer implies it. A service that was removed and added again is
   // live, so its old backends are named.
   #mustName(tombstone: Tombstone, from: Revision): boolean {

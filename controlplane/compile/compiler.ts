@@ -160,6 +160,8 @@ export class Compiler {
       yield;
     }
     this.#records.closeTake();
+    // Comparing all that was touched takes as long as many services.
+    yield;
     return {
       ...this.#claims.take(),
       triggers: triggersOf(noted, changed),

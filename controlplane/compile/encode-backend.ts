@@ -2,7 +2,7 @@
  * Encodes Backends by hand: of a message object per endpoint, 250,000 at the start, making it costs more than all the rest of compile.
  * `encode-backend.property.test.ts` holds it against protobuf-es. Field numbers: resource.proto.
  */
-import { addressBytes } from "@weft/proto/address.ts";
+import { copyAddressBytes } from "@weft/proto/address.ts";
 import { hash64 } from "@weft/proto/hash.ts";
 import type { Hash64 } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
@@ -111,11 +111,10 @@ export class BackendEncoder {
   }
 
   #address({ address }: EndpointGroup): void {
-    const bytes = addressBytes(address);
-    this.#bytes[this.#at++] = tagAddress;
-    this.#bytes[this.#at++] = bytes.length;
-    this.#bytes.set(bytes, this.#at);
-    this.#at += bytes.length;
+    this.#bytes[this.#at] = tagAddress;
+    const length = copyAddressBytes(address, this.#bytes, this.#at + 2);
+    this.#bytes[this.#at + 1] = length;
+    this.#at += 2 + length;
   }
 
   #text(fieldTag: number, text: string): void {

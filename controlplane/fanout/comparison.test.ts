@@ -56,6 +56,22 @@ function compareAll(cut: DigestCut, held: readonly CompiledResource[], limits = 
   return comparison;
 }
 
+/** A cut of which so many slices are made before each of these commits. */
+function cutWith(
+  catalog: Catalog,
+  perSlice: number,
+  meanwhile: readonly { readonly slices: number; readonly resources: readonly CompiledResource[] }[],
+): DigestCut {
+  const slices = DigestCut.inSlices(catalog, perSlice);
+  let next = slices.next();
+  for (const { slices: count, resources } of meanwhile) {
+    for (let i = 0; i < count && next.done !== true; i++) next = slices.next();
+    commit(catalog, resources);
+  }
+  while (next.done !== true) next = slices.next();
+  return next.value;
+}
+
 const made = fc.uniqueArray(
   fc.oneof(
     fc.integer({ min: 0, max: 30 }).map((i) => madeName(`name ${i}`)),
@@ -81,9 +97,15 @@ describe("a repair", () => {
         whole,
         fc.array(whole, { maxLength: 3 }),
         fc.integer({ min: 1, max: 40 }),
-        (held, at, later, perQuery) => {
+        fc.integer({ min: 1, max: 12 }),
+        fc.array(fc.record({ slices: fc.nat(3), resources: whole }), { maxLength: 3 }),
+        (held, at, later, perQuery, perSlice, meanwhile) => {
           const catalog = catalogOf(at);
-          const cut = DigestCut.of(catalog);
+          const cut = cutWith(catalog, perSlice, meanwhile);
+          const then = new Map(at.map(({ id, hash }) => [id, hash]));
+          for (let bucket = 0; bucket < digestBuckets; bucket++) {
+            for (const { id, hash } of cut.in(bucket)) assert.deepEqual(hash, then.get(id));
+          }
           const comparison = compareAll(cut, held, { ...comparisonLimits, hashesPerQuery: perQuery });
           for (const resources of later) commit(catalog, resources);
           const touched = catalog.touchedSince(cut.revision);
@@ -101,7 +123,7 @@ describe("a repair", () => {
             buckets,
             [...new Set(named.map(bucketOf))].toSorted((a, b) => a - b),
           );
-          if (later.length > 0) return;
+          if (later.length + meanwhile.length > 0) return;
           const equal = new Map(held.map((resource) => [resource.id, hashToBigint(resource.hash)]));
           for (const { id, hash } of puts) assert.notEqual(equal.get(id), hashToBigint(hash));
           for (const id of removed) assert.ok(equal.has(id));

@@ -1,63 +1,72 @@
 /**
- * The digest of one revision, and its resources by bucket: what agents are compared with. Made when one is to be compared and
+ * What is at about one revision, by bucket, and its digest: what agents are compared with. Made when one is to be compared and
  * shared by all that are at about the same time, so that the catalog keeps no index for it: 250,000 resources cost
- * 2 MB for as long as somebody compares.
+ * 3 MB for as long as somebody compares.
+ *
+ * It is made while commits go on, and lacks what they touch before it is reached. Nobody misses that: whoever is compared
+ * with it is given what was touched since `revision` as well.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
-import { bucketOf, digestBuckets } from "@weft/proto/digest.ts";
+import { bucketOf, Digest, digestBuckets } from "@weft/proto/digest.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
 
 export class DigestCut {
+  /** Everything in it is as it was then; what it lacks of that was touched later. */
   readonly revision: Revision;
-  /** Bytes of all resources: what a snapshot carries. */
-  readonly bytes: number;
-  readonly #sums: BigUint64Array;
-  // By bucket, in reading order within each; those of bucket b are at [starts[b], starts[b + 1]).
-  readonly #resources: readonly CompiledResource[];
-  readonly #starts: Uint32Array;
+  readonly #digest = new Digest();
+  readonly #buckets: readonly CompiledResource[][] = Array.from({ length: digestBuckets }, () => []);
+  #bytes = 0;
+  #resources = 0;
 
-  private constructor(catalog: Catalog) {
-    this.revision = catalog.head;
-    this.bytes = catalog.sizes.bytes;
-    this.#sums = BigUint64Array.from({ length: digestBuckets }, (_, i) => catalog.bucket(i));
-    const resources = catalog.snapshot();
-    const buckets = Uint16Array.from(resources, ({ id }) => bucketOf(id));
-    const starts = new Uint32Array(digestBuckets + 1);
-    for (const bucket of buckets) starts[bucket + 1] = (starts[bucket + 1] ?? 0) + 1;
-    for (let bucket = 0; bucket < digestBuckets; bucket++)
-      starts[bucket + 1] = (starts[bucket + 1] ?? 0) + (starts[bucket] ?? 0);
-    const next = starts.slice();
-    const sorted: CompiledResource[] = Array.from({ length: resources.length });
-    for (const [i, resource] of resources.entries()) {
-      const bucket = buckets[i] ?? 0;
-      const at = next[bucket] ?? 0;
-      next[bucket] = at + 1;
-      sorted[at] = resource;
-    }
-    this.#resources = sorted;
-    this.#starts = starts;
+  private constructor(revision: Revision) {
+    this.revision = revision;
   }
 
-  /** Of the head. */
+  /** Of the head, all at once. */
   static of(catalog: Catalog): DigestCut {
-    return new DigestCut(catalog);
+    const slices = DigestCut.inSlices(catalog, Number.POSITIVE_INFINITY);
+    for (let next = slices.next(); ; next = slices.next()) if (next.done === true) return next.value;
+  }
+
+  /** Of the head at the first slice. Commits may be applied between two of them. */
+  static *inSlices(catalog: Catalog, entriesPerSlice: number): Generator<undefined, DigestCut> {
+    const cut = new DigestCut(catalog.head);
+    let isFirst = true;
+    for (const slice of catalog.untouchedSince(cut.revision, entriesPerSlice)) {
+      if (!isFirst) yield undefined;
+      isFirst = false;
+      for (const resource of slice) cut.#add(resource);
+    }
+    return cut;
+  }
+
+  /** Bytes of all resources: what a snapshot carries. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get resources(): number {
-    return this.#resources.length;
+    return this.#resources;
   }
 
   sum(bucket: number): bigint {
-    return this.#sums[bucket] ?? 0n;
+    return this.#digest.bucket(bucket);
   }
 
   /** Resources in a bucket. */
   count(bucket: number): number {
-    return (this.#starts[bucket + 1] ?? 0) - (this.#starts[bucket] ?? 0);
+    return this.in(bucket).length;
   }
 
   in(bucket: number): readonly CompiledResource[] {
-    return this.#resources.slice(this.#starts[bucket] ?? 0, this.#starts[bucket + 1] ?? 0);
+    return this.#buckets[bucket] ?? [];
+  }
+
+  #add(resource: CompiledResource): void {
+    this.#digest.add(resource.id, resource.hash);
+    this.#buckets[bucketOf(resource.id)]?.push(resource);
+    this.#bytes += resource.bytesLength;
+    this.#resources++;
   }
 }

@@ -10,8 +10,11 @@ import type { Identity } from "../identity.ts";
 import type { IdentifiableCall } from "./call-identity.ts";
 import type { Fanout } from "./fanout.ts";
 import { limitMessage, refuseCompressed, resetCall, watchStatus } from "./grpc-call.ts";
+import { readPlainAck } from "./read-ack.ts";
 import { ReceiveCredit, creditLimits } from "./receive-credit.ts";
 import type { CreditLimits } from "./receive-credit.ts";
+import { shortWay } from "./short-way.ts";
+import type { Write } from "./short-way.ts";
 import { refuse } from "./refusal.ts";
 import type { EndReason, Refusal } from "./refusal.ts";
 import type { StreamLimits } from "./stream-limits.ts";
@@ -59,6 +62,12 @@ export function addDiscoveryService(server: Server, options: DiscoveryServiceOpt
 }
 
 function receivedOf(bytes: Buffer): Received {
+  const ack = readPlainAck(bytes);
+  if (ack !== undefined) {
+    const message = { case: "ack", value: ack } as const;
+    const request = { $typeName: "weft.discovery.v1.SyncRequest", message } as const;
+    return { kind: "request", request, bytes: bytes.length };
+  }
   try {
     return { kind: "request", request: fromBinary(SyncRequestSchema, bytes), bytes: bytes.length };
   } catch (error) {
@@ -77,10 +86,22 @@ function serve(
   const { requestBytesMax, helloBytesMax } = options.limits;
   refuseCompressed(call);
   limitMessage(call, helloBytesMax);
-  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" }, (isFirst) => {
+  const receive = (received: Received): void => {
+    if (port.hasEnded) return;
+    if (received.kind === "malformed") {
+      const message = `${peer}: not a SyncRequest: ${received.problem}; update the agent`;
+      input.refuse(refuse("malformed", "INVALID_ARGUMENT", message));
+      return;
+    }
+    input.receive(received.request);
+    throttle.received(received.bytes);
+  };
+  const wrote = (isFirst: boolean): void => {
     if (isFirst) limitMessage(call, requestBytesMax);
     credit.wrote();
-  });
+  };
+  const writeShort = shortWay(call, receive);
+  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" }, wrote, writeShort);
   const input = options.fanout.open(port);
   const throttle = new Throttle(call, input, credit, () => options.fanout.throttled());
   const keys = [`peer ${peer}`, ...(identity?.kind === "node" ? [`node ${identity.node}`] : [])];
@@ -99,16 +120,7 @@ function serve(
     const reason = endReasons.get(code ?? status.UNKNOWN) ?? "transport";
     input.refuse(refuse(reason, "RESOURCE_EXHAUSTED", `${peer}: ${details ?? "grpc-js ended the stream"}`));
   });
-  call.on("data", (received: Received) => {
-    if (port.hasEnded) return;
-    if (received.kind === "malformed") {
-      const message = `${peer}: not a SyncRequest: ${received.problem}; update the agent`;
-      input.refuse(refuse("malformed", "INVALID_ARGUMENT", message));
-      return;
-    }
-    input.receive(received.request);
-    throttle.received(received.bytes);
-  });
+  call.on("data", receive);
   call.on("end", () => {
     if (!port.hasEnded) call.end();
     close("closed");
@@ -137,6 +149,7 @@ class CallPort implements StreamPort {
   readonly identity: Identity;
   readonly #call: ServerDuplexStream<Received, Uint8Array>;
   readonly #wrote: (isFirst: boolean) => void;
+  readonly #writeShort: Write | undefined;
   #hasWritten = false;
   #hasEnded = false;
 
@@ -145,9 +158,11 @@ class CallPort implements StreamPort {
     peer: string,
     identity: Identity,
     wrote: (isFirst: boolean) => void,
+    writeShort: Write | undefined,
   ) {
     this.#call = call;
     this.#wrote = wrote;
+    this.#writeShort = writeShort;
     this.peer = peer;
     this.identity = identity;
   }
@@ -160,6 +175,10 @@ class CallPort implements StreamPort {
   write(bytes: Uint8Array, written: () => void): void {
     this.#wrote(!this.#hasWritten);
     this.#hasWritten = true;
+    if (this.#writeShort !== undefined) {
+      this.#writeShort(bytes, written);
+      return;
+    }
     this.#call.write(bytes, (error?: Error | null) => {
       if (error === undefined || error === null) written();
     });

@@ -8,9 +8,9 @@ export interface FanoutLimits {
   readonly streamsMax: number;
   /** Snapshots in flight. */
   readonly snapshotsMax: number;
-  /** A snapshot of which a part is unread for this long is stuck: it does not count among those in flight any more. */
+  /** One of which a part is unread, or a question unanswered, for this long is stuck: it does not count among those in flight any more. */
   readonly snapshotStuckMs: number;
-  /** Beyond so many the one that has been stuck longest is ended. Each holds a part in memory. */
+  /** Beyond so many the one that has been stuck longest is ended, or gets a snapshot in place of the question. Each holds a part in memory. */
   readonly snapshotsStuckMax: number;
   readonly pace: PaceLimits;
   /** An agent that is asked to leave because of too much comes back after once to twice this. */
@@ -28,7 +28,7 @@ export interface FanoutLimits {
 }
 
 export const fanoutLimits: FanoutLimits = {
-  streamsPerTurn: 64,
+  streamsPerTurn: 32,
   streamsMax: 20_000,
   snapshotsMax: 64,
   snapshotStuckMs: 2_000,

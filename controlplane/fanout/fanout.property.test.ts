@@ -317,7 +317,7 @@ class World {
 
   /** Connects these agents, delivers and reads until nothing moves. */
   async settle(agents: readonly Agent[]): Promise<void> {
-    for (let quiet = 0; quiet < 3; quiet++) {
+    for (let quiet = 0; quiet < 8; quiet++) {
       await new Promise(setImmediate);
       for (const one of agents) {
         one.connect(this);
@@ -347,7 +347,13 @@ class World {
       version: "0",
       streamLimits,
       fanoutLimits: { ...fanoutLimits, streamsPerTurn: 2, snapshotsMax: 1 },
-      transferLimits: { partBytesMax: 200, deltasBytesMax: 400, snapshotAgeMaxMs: 50 },
+      transferLimits: {
+        partBytesMax: 200,
+        deltaPartBytesMax: 200,
+        deltasBytesMax: 400,
+        snapshotAgeMaxMs: 50,
+        cutEntriesPerTurn: 8,
+      },
       random: () => 0.5,
       now: () => this.nowMs,
       nodeView: () => create(NodeViewSchema),

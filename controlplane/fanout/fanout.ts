@@ -14,9 +14,9 @@ import { eachPaced } from "./each-paced.ts";
 import { EndLog } from "./end-log.ts";
 import type { FanoutOptions } from "./fanout-options.ts";
 import { Flush } from "./flush.ts";
-import { HeldStreams } from "./held-streams.ts";
+import { HeldStreams, isHoldChanged } from "./held-streams.ts";
 import { HelloPace } from "./hello-pace.ts";
-import { connectionOf, readAddresses, readHello } from "./hello.ts";
+import { areGoodAddresses, connectionOf, readHello } from "./hello.ts";
 import { LingeringStreams } from "./lingering-streams.ts";
 import { refuse } from "./refusal.ts";
 import { RepairLog } from "./repair-log.ts";
@@ -24,6 +24,7 @@ import type { GoawayWord } from "./responses.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotQueue } from "./snapshot-queue.ts";
 import type { StreamInput, StreamPort } from "./stream-port.ts";
+import { stuckSinceMs } from "./stream-query.ts";
 import { greetingStream } from "./stream-state.ts";
 import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { step } from "./stream-step.ts";
@@ -76,10 +77,7 @@ export class Fanout implements Streams {
       grantsPerTurn: options.fanoutLimits.streamsPerTurn,
       granted: (stream) => this.#dispatch(stream, { kind: "granted" }),
       isStuck: (stream, nowMs) => this.#isStuck(stream, nowMs),
-      end: (stream) => {
-        const message = `node ${stream.agent?.node} reads its state too slowly, and others need theirs`;
-        this.#dispatch(stream, { kind: "leave", reason: "stalled", message, retryAfterMs: 0 });
-      },
+      end: (stream) => this.#dispatch(stream, { kind: "displaced" }),
       idle: () => this.#transfers.forgetCuts(),
     });
     this.#pace = new HelloPace(pace);
@@ -87,17 +85,14 @@ export class Fanout implements Streams {
     this.#world = catalogWorld(options, this.#transfers);
   }
 
-  /** Streams, for metrics. */
   get sizes(): StreamSizes {
     return { streams: this.#streams.size, agents: this.#byNode.size, snapshots: this.#turns.sizes };
   }
 
-  /** Nodes that are given no state because that would be a mass removal. */
   get heldNodes(): readonly string[] {
     return this.#held.nodes;
   }
 
-  /** `isRemovalConfirmed` answers true now. */
   removalConfirmed(): void {
     this.#dispatchToAll({ kind: "confirmed" });
   }
@@ -106,9 +101,9 @@ export class Fanout implements Streams {
     const now = this.#options.now;
     const stream: Stream = { port, state: greetingStream(now()), agent: undefined, flush: undefined, hasLeft: false };
     this.#streams.add(stream);
-    const isFull = this.#streams.size > this.#options.fanoutLimits.streamsMax;
     if (this.#drained !== undefined) this.#ask(stream, "draining", shutsDown);
-    else if (isFull) this.#ask(stream, "overloaded", `${this.#streams.size} streams are open, no more are accepted`);
+    else if (this.#streams.size > this.#options.fanoutLimits.streamsMax)
+      this.#ask(stream, "overloaded", `${this.#streams.size} streams are open, no more are accepted`);
     return {
       receive: (request) => this.#receive(stream, request),
       refuse: (refusal) => this.#dispatch(stream, { kind: "refused", refusal }),
@@ -117,7 +112,6 @@ export class Fanout implements Streams {
     };
   }
 
-  /** Size of the delta from the revision before the head, as it is sent. */
   headDeltaBytes(): number {
     const head = this.#catalog.head;
     return head === revisionZero ? 0 : (this.#transfers.delta((head - 1) as Revision)?.bytes ?? 0);
@@ -191,8 +185,8 @@ export class Fanout implements Streams {
   }
 
   #isStuck({ state }: Stream, nowMs: number): boolean {
-    if (state.phase !== "open" || state.writing === undefined) return false;
-    return nowMs - state.writing.sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
+    const sinceMs = stuckSinceMs(state);
+    return sinceMs !== undefined && nowMs - sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
   }
 
   // With some time until it may come back.
@@ -224,7 +218,7 @@ export class Fanout implements Streams {
         this.#hello(stream, message.value);
         return;
       case "ack":
-        if (readAddresses(message.value.addresses, this.#options.streamLimits) === undefined) {
+        if (!areGoodAddresses(message.value.addresses, this.#options.streamLimits)) {
           const text = `Ack.addresses: at most ${this.#options.streamLimits.addressesMax}, of 4 or 16 bytes each`;
           this.#dispatch(stream, { kind: "refused", refusal: refuse("bad-ack", "INVALID_ARGUMENT", text) });
           return;
@@ -303,7 +297,7 @@ export class Fanout implements Streams {
   /** The catalog's history goes on under another name. */
   epochRenamed(): void {
     // Agents that answer the new name may hold more than a cut made before.
-    this.#transfers.forgetCuts();
+    this.#transfers.forgetSnapshots();
     this.#dispatchToAll({ kind: "renamed" });
   }
 
@@ -314,8 +308,10 @@ export class Fanout implements Streams {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
-    const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
-    this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
+    if (isHoldChanged(before, state)) {
+      const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
+      this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
+    }
     for (const effect of effects) this.#perform(stream, effect);
   }
 
@@ -335,6 +331,9 @@ export class Fanout implements Streams {
         return;
       case "release-snapshot":
         this.#turns.release(stream);
+        return;
+      case "await-cut":
+        this.#transfers.whenCutMade((cut) => this.#dispatch(stream, { kind: "cut-made", cut }));
         return;
       case "note":
         this.#repairLog.noted(stream.agent?.node ?? "", effect.note, this.#options.now());

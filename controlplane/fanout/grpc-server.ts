@@ -3,8 +3,6 @@ import { Server } from "@grpc/grpc-js";
 import type { ServerOptions } from "@grpc/grpc-js";
 import type { StreamLimits } from "./stream-limits.ts";
 
-/** A connection without a call holds memory for nothing. */
-const connectionIdleMs = 20_000;
 /** Calls at a time on one connection: an agent has one, the weft command a few. */
 const callsPerConnectionMax = 16;
 /** What node:http2 may keep for one connection, its unsent frames included, megabytes. */
@@ -18,7 +16,6 @@ const http2Options = {
   streamResetBurst: 128,
   streamResetRate: 33,
 };
-const headerBytesMax = 8 * 1_024;
 
 /** Add services to it, then hand it to `listenGrpc`. */
 export function createGrpcServer(limits: StreamLimits): Server {
@@ -30,7 +27,7 @@ export function createGrpcServer(limits: StreamLimits): Server {
     // Finds connections that are gone without a word, also those that only wait for a revision.
     "grpc.keepalive_time_ms": limits.heartbeatMs * 2,
     "grpc.keepalive_timeout_ms": limits.heartbeatMs,
-    "grpc.max_connection_idle_ms": connectionIdleMs,
+    "grpc.max_connection_idle_ms": limits.connectionIdleMs,
     // Introspection that nobody reads, for 5 % of the CPU.
     "grpc.enable_channelz": 0,
   };
@@ -44,8 +41,5 @@ export function createGrpcServer(limits: StreamLimits): Server {
 function limitHttp2(server: Server): void {
   const passed: unknown = Reflect.get(server, "commonServerOptions");
   if (typeof passed !== "object" || passed === null) return;
-  const settings: unknown = Reflect.get(passed, "settings");
-  Object.assign(passed, http2Options, {
-    settings: { ...(typeof settings === "object" ? settings : undefined), maxHeaderListSize: headerBytesMax },
-  });
+  Object.assign(passed, http2Options);
 }

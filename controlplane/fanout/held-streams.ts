@@ -50,6 +50,11 @@ export class HeldStreams<Stream extends HeldStream> {
   }
 }
 
+/** It is held now and was not, or the other way round, or for another reason. */
+export function isHoldChanged(from: StreamState, to: StreamState): boolean {
+  return doubtOf(from) !== doubtOf(to);
+}
+
 // Undefined: not held.
 function doubtOf(state: StreamState): Doubt | undefined {
   return state.phase === "open" && state.progress.kind === "held" ? state.progress.doubt : undefined;

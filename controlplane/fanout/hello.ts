@@ -81,8 +81,13 @@ export function readHello(hello: Hello, limits: StreamLimits, version: string): 
   return { kind: "introduction", introduction: { node, instance, cursor, digest, services, ...addresses, versions } };
 }
 
-/** Undefined if there are too many or one has not 4 or 16 bytes. */
-export function readAddresses(
+/** Not too many, of 4 or 16 bytes each. */
+export function areGoodAddresses(of: NodeAddresses | undefined, limits: StreamLimits): boolean {
+  return of === undefined || readAddresses(of, limits) !== undefined;
+}
+
+// Undefined if they are not good.
+function readAddresses(
   of: NodeAddresses | undefined,
   limits: StreamLimits,
 ): Pick<Introduction, "addresses" | "nodePortAddresses" | "localAddresses" | "servesLocalClusterIps"> | undefined {

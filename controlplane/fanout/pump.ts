@@ -94,7 +94,7 @@ function smallResponse(
     bytes,
     state: {
       ...state,
-      ...(isQuerying && { progress: { ...progress, owes: undefined } }),
+      ...(query !== undefined && isQuerying && { progress: { ...progress, owes: undefined, askedMs: nowMs } }),
       ...(isComparing && { progress: { kind: "comparing", sinceMs: nowMs } as const }),
       ...(isAgain && { sent: revisionZero, reported: revisionZero, unansweredWelcome: sequence }),
       welcomed: isWelcomeNow ? world.epoch : state.welcomed,

@@ -116,9 +116,9 @@ export class ScriptedAgent {
     this.#call.resume();
   }
 
-  /** Resolves once `is` holds; it is asked again at every arrival. Rejects if the stream ends before, or after ten seconds. */
+  /** Resolves once `is` holds; it is asked again at every arrival. Rejects if the stream ends before, or after half a minute. */
   async until(is: (agent: this) => boolean, what: string): Promise<void> {
-    const deadlineMs = performance.now() + 10_000;
+    const deadlineMs = performance.now() + 30_000;
     while (!is(this)) {
       if (this.#isEnded)
         throw new Error(`${this.node}: the stream ended before ${what}: ${(await this.ended).details}`);
@@ -145,7 +145,8 @@ export class ScriptedAgent {
   #arrived(bytes: Buffer): void {
     const response = fromBinary(SyncResponseSchema, bytes);
     this.arrivals.push({ response, bytes: bytes.length });
-    const isActive = this.held.take(response);
+    // A Goaway comes alone, perhaps instead of Welcome.
+    const isActive = response.goaway === undefined && this.held.take(response);
     if (this.#doesAck) this.#answer(response, isActive);
     if (this.#doesAnswerDigests && response.digestQuery !== undefined) {
       for (const value of this.held.digests(response.digestQuery)) this.send({ case: "digests", value });

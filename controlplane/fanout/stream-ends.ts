@@ -13,7 +13,8 @@ export function leave(
   why: { readonly reason: GoawayWord; readonly message: string; readonly retryAfterMs: number },
 ): Step {
   const refusal = refuse(why.reason, why.reason === "draining" ? "OK" : "UNAVAILABLE", why.message);
-  const isStuck = state?.writing !== undefined && why.reason !== "draining";
+  // Others may still read why; one that does not is cut a little later.
+  const isStuck = state?.writing !== undefined && why.reason === "stalled";
   const last: Effect = { kind: "end", refusal, isStuck };
   const goaway: Effect = { kind: "write", bytes: encodeGoaway(why.reason, why.message, why.retryAfterMs) };
   const effects = isStuck ? [last] : [goaway, last];

@@ -7,6 +7,8 @@ export interface StreamLimits {
   readonly silentIntervals: number;
   /** From the start of a stream to its Hello. */
   readonly helloMs: number;
+  /** A connection without a call is ended after this. */
+  readonly connectionIdleMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
   /** From the first digest query to the last answer; then a snapshot takes the place of the repair. */
@@ -29,6 +31,7 @@ export const streamLimits: StreamLimits = {
   firstHeartbeatMs: 1_000,
   silentIntervals: 3,
   helloMs: 10_000,
+  connectionIdleMs: 20_000,
   stalledMs: 30_000,
   digestsMs: 15_000,
   messageBytesMax: 4 * 1_024 * 1_024,

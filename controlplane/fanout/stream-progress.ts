@@ -108,6 +108,8 @@ export function beginTurn(state: OpenStream, world: World, nowMs: number): Step 
       need,
       sinceMs: nowMs,
       owes,
+      askedMs: nowMs,
+      sums: undefined,
       comparison: undefined,
       revision: undefined,
     } as const;

@@ -11,8 +11,10 @@ import type { Doubt } from "./doubt.ts";
 import { mismatchBackoffFirstMs, mismatchBackoffMaxMs } from "./mismatch.ts";
 import { streamLimits } from "./stream-limits.ts";
 import type { Effect, Need, Note, OpenStream, Step, StreamEvent, StreamState, World } from "./stream-state.ts";
+import { stuckSinceMs } from "./stream-query.ts";
 import { step } from "./stream-step.ts";
 import {
+  cut,
   decode,
   need,
   nowMs,
@@ -34,6 +36,8 @@ const asked = (more: Partial<Need> = {}, of: Partial<OpenStream> = {}): OpenStre
       need: { ...need, ...more },
       sinceMs: nowMs,
       owes: undefined,
+      askedMs: nowMs,
+      sums: undefined,
       comparison: undefined,
       revision: undefined,
     },
@@ -66,6 +70,66 @@ const hashesAsked = ((): OpenStream => {
   assert.ok(quiet.phase === "open");
   return quiet;
 })();
+
+describe("a digest cut that is being made", () => {
+  const making: World = { ...world, digestCut: () => undefined };
+  const awaiting = ((): OpenStream => {
+    const { state, effects } = step(asked(), sums(2), making, nowMs + 5);
+    assert.deepEqual(effects, [{ kind: "await-cut" }]);
+    assert.ok(state.phase === "open");
+    return state;
+  })();
+  const cutMade: StreamEvent = { kind: "cut-made", cut };
+
+  test("is compared with the sums that waited for it, once", () => {
+    const { state, effects } = step(awaiting, cutMade, making, nowMs + 9);
+    assert.deepEqual(decode(effects[0]).digestQuery?.buckets, [bucketOf(c.id)]);
+    assert.equal(printStep(step(step(state, written, making, nowMs).state, cutMade, making, nowMs)), "querying hashes");
+  });
+
+  test("is no time of the agent's", () => {
+    const lateMs = nowMs + streamLimits.digestsMs + 100;
+    const alive = { ...awaiting, heardMs: lateMs, nextHeartbeatMs: lateMs + 100_000 };
+    assert.equal(printStep(step(alive, { kind: "tick", isLate: false }, making, lateMs)), "querying sums");
+    assert.equal(stuckSinceMs(alive), undefined);
+    const { state } = step(alive, cutMade, making, lateMs);
+    const quiet = step(state, written, making, lateMs).state;
+    assert.equal(stuckSinceMs(quiet), lateMs);
+    const tick = (ms: number): string => printStep(step(quiet, { kind: "tick", isLate: false }, making, lateMs + ms));
+    // The 5 ms before its sums came count.
+    assert.equal(tick(streamLimits.digestsMs - 5), "querying hashes");
+    assert.match(tick(streamLimits.digestsMs - 4), /^transferring 1: note/);
+  });
+});
+
+describe("one that does not answer", () => {
+  test("is stuck since the last that was heard of its answer", () => {
+    const queued = open({ kind: "queued", need });
+    const first = step(queued, { kind: "granted" }, world, nowMs).state;
+    assert.equal(stuckSinceMs(first), nowMs, "it does not even read");
+    assert.equal(stuckSinceMs(step(first, written, world, nowMs + 3).state), nowMs);
+    const part = digests({ resources: [{ id: c.id, hash: 1n }] });
+    assert.equal(stuckSinceMs(step(hashesAsked, part, world, nowMs + 7).state), nowMs + 7);
+    assert.equal(stuckSinceMs(queued), undefined);
+    assert.equal(stuckSinceMs(open({ kind: "following", cursor: three })), undefined);
+  });
+
+  test("gives its turn to others, waits for one for a snapshot, and is not heard on digests any more", () => {
+    const displaced = step(hashesAsked, { kind: "displaced" }, world, nowMs);
+    assert.equal(printStep(displaced), "queued: release-snapshot request-snapshot");
+    const late = step(displaced.state, digests({ last: true }), world, nowMs);
+    assert.equal(printStep(late), "queued");
+    const { effects } = step(late.state, { kind: "granted" }, world, nowMs);
+    assert.deepEqual(notesOf(effects), [{ kind: "snapshot", instead: "unanswered" }]);
+  });
+
+  test("nor does it read: it is ended", () => {
+    const unread = { ...hashesAsked, writing: { sinceMs: nowMs - 9 } };
+    const ended = step(unread, { kind: "displaced" }, world, nowMs);
+    assert.equal(reasonOf(ended), "stalled");
+    assert.equal(printStep(ended), "ended: release-snapshot end");
+  });
+});
 
 describe("the conversation", () => {
   test("a turn, sums, hashes, and a repair of what differs, with the mark of an agent of this history", () => {

@@ -7,15 +7,16 @@ import type { Digests } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts"
 import { askNext, compareHashes, compareSums, comparisonLimits, isSnapshotSmaller } from "./comparison.ts";
 import type { Comparison } from "./comparison.ts";
 import { refuse } from "./refusal.ts";
-import { end, nothing } from "./stream-ends.ts";
-import { beginRepair, beginSnapshot } from "./stream-progress.ts";
-import type { OpenStream, Progress, SnapshotReason, Step, World } from "./stream-state.ts";
+import type { DigestCut } from "./digest-cut.ts";
+import { end, leave, nothing } from "./stream-ends.ts";
+import { beginRepair, beginSnapshot, queue } from "./stream-progress.ts";
+import type { OpenStream, Progress, SnapshotReason, Step, StreamState, World } from "./stream-state.ts";
 
 type Querying = Extract<Progress, { readonly kind: "querying" }>;
 
 export function stepDigests(state: OpenStream, digests: Digests, world: World, nowMs: number): Step {
   const { progress } = state;
-  if (progress.kind !== "querying" || progress.owes !== undefined) {
+  if (!isAsked(progress)) {
     if (!state.isAskable) return { state, effects: nothing };
     const message = `node ${state.node} sent digests that nobody asked for`;
     return end(refuse("digests-unasked", "INVALID_ARGUMENT", message), state);
@@ -23,9 +24,11 @@ export function stepDigests(state: OpenStream, digests: Digests, world: World, n
   const fault = faultOf(progress, digests, world);
   if (fault !== undefined) return refused(state, fault);
   const { comparison } = progress;
-  const known: Querying = { ...progress, revision: digests.revision };
+  const known: Querying = { ...progress, revision: digests.revision, askedMs: nowMs };
   if (comparison === undefined) {
-    return goOn(state, known, compareSums(world.digestCut(nowMs), digests.buckets), world, nowMs);
+    const cut = world.digestCut(nowMs);
+    if (cut !== undefined) return goOn(state, known, compareSums(cut, digests.buckets), world, nowMs);
+    return { state: { ...state, progress: { ...known, sums: digests.buckets } }, effects: [{ kind: "await-cut" }] };
   }
   const reported = [...comparison.reported, ...digests.resources];
   if (reported.length > comparisonLimits.hashesMax) return giveUp(state, "foreign", world, nowMs);
@@ -36,9 +39,37 @@ export function stepDigests(state: OpenStream, digests: Digests, world: World, n
   return typeof compared === "string" ? refused(state, compared) : goOn(state, known, compared, world, nowMs);
 }
 
+/** The cut is there that its sums waited for. */
+export function stepCut(state: OpenStream, cut: DigestCut, world: World, nowMs: number): Step {
+  const { progress } = state;
+  if (progress.kind !== "querying" || progress.sums === undefined) return { state, effects: nothing };
+  // It did not wait for the agent.
+  const known: Querying = { ...progress, sums: undefined, sinceMs: progress.sinceMs + nowMs - progress.askedMs };
+  return goOn(state, known, compareSums(cut, progress.sums), world, nowMs);
+}
+
 /** The agent is there but did not answer in time: an older one may not know the question. */
 export function isUnanswered({ progress }: OpenStream, world: World, nowMs: number): boolean {
-  return progress.kind === "querying" && nowMs - progress.sinceMs > world.limits.digestsMs;
+  if (progress.kind !== "querying" || progress.sums !== undefined) return false;
+  return nowMs - progress.sinceMs > world.limits.digestsMs;
+}
+
+/** Since when it has not read what was written, or not answered what it was asked. Undefined: neither is so. */
+export function stuckSinceMs(state: StreamState): number | undefined {
+  if (state.phase !== "open") return undefined;
+  const { writing, progress } = state;
+  if (writing !== undefined) return writing.sinceMs;
+  return isAsked(progress) ? progress.askedMs : undefined;
+}
+
+/** It is stuck, and others need its turn. One that only does not answer waits for another, for a snapshot. */
+export function displace(state: OpenStream): Step {
+  if (state.writing === undefined && isAsked(state.progress)) {
+    const queued = queue({ ...state, hasTurn: false, isAskable: false }, state.progress.need);
+    return { state: queued.state, effects: [{ kind: "release-snapshot" }, ...queued.effects] };
+  }
+  const message = `node ${state.node} reads its state too slowly, and others need theirs`;
+  return leave(state, { reason: "stalled", message, retryAfterMs: 0 });
 }
 
 /** A snapshot takes the place of the repair, and what the agent still answers is passed over. */
@@ -48,6 +79,11 @@ export function giveUp(state: OpenStream, instead: SnapshotReason, world: World,
   // Until it was asked there is no answer to pass over.
   const isAskable = state.isAskable && owes !== undefined;
   return beginSnapshot({ ...state, isAskable }, need, instead, world, nowMs);
+}
+
+// An answer is due.
+function isAsked(progress: Progress): progress is Querying {
+  return progress.kind === "querying" && progress.owes === undefined && progress.sums === undefined;
 }
 
 // The form of one message, not what it says of resources.

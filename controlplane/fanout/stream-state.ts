@@ -44,8 +44,8 @@ export interface World {
   delta(from: Revision): Transfer | undefined;
   /** Of the head, or of a revision shortly before if `isGood` says so. */
   snapshot(nowMs: number, isMassRemovalConfirmed: boolean, isGood: (cut: Transfer) => boolean): Transfer;
-  /** Of the head, or of a revision shortly before. */
-  digestCut(nowMs: number): DigestCut;
+  /** Of the head, or of a revision shortly before. Undefined: it is being made, and can be awaited. */
+  digestCut(nowMs: number): DigestCut | undefined;
   /** What whoever holds what has this digest is known to differ in. */
   knownDifferences(digest: bigint): Differences | undefined;
   /** To the head. `digest`: of what it holds. Undefined: the history does not reach back to the cut. */
@@ -88,6 +88,10 @@ export type Progress =
       readonly sinceMs: number;
       /** Not written yet. */
       readonly owes: Query | undefined;
+      /** When the question was written, or a part of the answer came. */
+      readonly askedMs: number;
+      /** That it told. They wait for the cut that they are compared with. */
+      readonly sums: readonly bigint[] | undefined;
       /** Undefined: the sums were asked for. */
       readonly comparison: Comparison | undefined;
       /** The revision that its first answer named. */
@@ -152,6 +156,10 @@ export type StreamEvent =
   | { readonly kind: "confirmed" }
   /** It is this stream's turn for a snapshot or a repair. */
   | { readonly kind: "granted" }
+  /** It is stuck with its turn for longer than any other, and too many are. */
+  | { readonly kind: "displaced" }
+  /** What it awaited. */
+  | { readonly kind: "cut-made"; readonly cut: DigestCut }
   | { readonly kind: "renamed" }
   | { readonly kind: "view-changed" }
   /** `isLate`: this program itself did not run for a while, so silence proves nothing. */
@@ -193,6 +201,8 @@ export type Effect =
   | { readonly kind: "request-snapshot" }
   /** The turn is over, or no longer wanted. */
   | { readonly kind: "release-snapshot" }
+  /** It wants the digest cut that is being made. */
+  | { readonly kind: "await-cut" }
   /** `isStuck`: nothing can be written any more; the stream is reset. */
   | { readonly kind: "end"; readonly refusal: Refusal; readonly isStuck: boolean }
   | { readonly kind: "sent"; readonly revision: Revision }

@@ -9,7 +9,7 @@ import { pump } from "./pump.ts";
 import { refuse } from "./refusal.ts";
 import { end, endedStream, leave, nothing, releaseOf } from "./stream-ends.ts";
 import { beginTurn, differs, follow, hold, queue, reconsider, start } from "./stream-progress.ts";
-import { giveUp, isUnanswered, stepDigests } from "./stream-query.ts";
+import { displace, giveUp, isUnanswered, stepCut, stepDigests } from "./stream-query.ts";
 import type { Effect, OpenStream, Step, StreamEvent, StreamState, World } from "./stream-state.ts";
 
 export function step(state: StreamState, event: StreamEvent, world: World, nowMs: number): Step {
@@ -56,6 +56,8 @@ function stepGreeting(
     case "published":
     case "confirmed":
     case "granted":
+    case "displaced":
+    case "cut-made":
     case "renamed":
     case "view-changed":
       return { state, effects: nothing };
@@ -119,6 +121,10 @@ function stepOpen(state: OpenStream, event: StreamEvent, world: World, nowMs: nu
     case "granted":
       if (state.progress.kind !== "queued") return { state, effects: [{ kind: "release-snapshot" }] };
       return pump(beginTurn(state, world, nowMs), world, nowMs);
+    case "displaced":
+      return displace(state);
+    case "cut-made":
+      return passed(stepCut(state, event.cut, world, nowMs), world, nowMs);
     case "renamed":
       // One that came after the renaming has the new name already.
       if (state.welcomed !== undefined && isSameEpoch(state.welcomed, world.epoch)) return { state, effects: nothing };

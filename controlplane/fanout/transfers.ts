@@ -6,14 +6,18 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { Differences } from "./comparison.ts";
-import { DigestCut } from "./digest-cut.ts";
+import type { DigestCut } from "./digest-cut.ts";
+import { DigestCuts } from "./digest-cuts.ts";
+import type { CutLimits } from "./digest-cuts.ts";
 import { KnownDifferences } from "./known-differences.ts";
 import { repairOf } from "./repair.ts";
 import { Transfer } from "./transfer.ts";
 
-export interface TransferLimits {
+export interface TransferLimits extends CutLimits {
   /** Largest part, below the message limit of either side. */
   readonly partBytesMax: number;
+  /** Largest part of a delta. Any number of streams may be stuck with one each, whereas snapshots and repairs take turns. */
+  readonly deltaPartBytesMax: number;
   /** Bytes of the deltas kept for one head: streams at other revisions make their own. */
   readonly deltasBytesMax: number;
   /**
@@ -25,8 +29,10 @@ export interface TransferLimits {
 
 export const transferLimits: TransferLimits = {
   partBytesMax: 1_024 * 1_024,
+  deltaPartBytesMax: 64 * 1_024,
   deltasBytesMax: 16 * 1_024 * 1_024,
   snapshotAgeMaxMs: 5_000,
+  cutEntriesPerTurn: 4_096,
 };
 
 export class Transfers {
@@ -39,7 +45,7 @@ export class Transfers {
   /** By the mark that they carry: one with and one without at most, both only while a source is young. */
   readonly #snapshots = new Map<boolean, { readonly transfer: Transfer; readonly madeAtMs: number }>();
   readonly #known = new KnownDifferences();
-  #cut: { readonly cut: DigestCut; readonly madeAtMs: number } | undefined;
+  readonly #digestCuts: DigestCuts;
 
   /** `traceOf`: undefined if that revision is not sampled. */
   constructor(
@@ -49,6 +55,7 @@ export class Transfers {
   ) {
     this.#catalog = catalog;
     this.#limits = limits;
+    this.#digestCuts = new DigestCuts(catalog, limits);
     this.#traceOf = traceOf;
   }
 
@@ -64,7 +71,8 @@ export class Transfers {
     if (known !== undefined) return known;
     const operations = catalog.since({ epoch: catalog.epoch, revision: from });
     if (operations.kind !== "operations") return undefined;
-    const made = Transfer.delta(operations, this.#limits.partBytesMax, this.#traceOf(operations.to));
+    const { partBytesMax, deltaPartBytesMax } = this.#limits;
+    const made = Transfer.delta(operations, Math.min(partBytesMax, deltaPartBytesMax), this.#traceOf(operations.to));
     const bytes = made.bytes;
     if (this.#deltasBytes + bytes <= this.#limits.deltasBytesMax) {
       this.#deltas.set(from, made);
@@ -92,18 +100,13 @@ export class Transfers {
     return transfer;
   }
 
-  /** The digest of the head, or of a revision shortly before. */
-  digestCut(nowMs: number): DigestCut {
-    const { head, floor } = this.#catalog;
-    const current = this.#cut;
-    if (current !== undefined) {
-      const { cut, madeAtMs } = current;
-      const isYoung = nowMs - madeAtMs < this.#limits.snapshotAgeMaxMs && cut.revision >= floor;
-      if (cut.revision === head || isYoung) return cut;
-    }
-    const made = DigestCut.of(this.#catalog);
-    this.#cut = { cut: made, madeAtMs: nowMs };
-    return made;
+  /** Undefined: it is being made. */
+  digestCut(nowMs: number): DigestCut | undefined {
+    return this.#digestCuts.get(nowMs);
+  }
+
+  whenCutMade(made: (cut: DigestCut) => void): void {
+    this.#digestCuts.whenMade(made);
   }
 
   /** What whoever holds what has this digest is known to differ in. Undefined: not known, or of no use any more. */
@@ -126,9 +129,14 @@ export class Transfers {
     );
   }
 
-  /** Lets go of the cuts that nobody reads any more; that of a large cluster is worth tens of megabytes. */
+  /** Newcomers get new ones. */
+  forgetSnapshots(): void {
+    this.#snapshots.clear();
+  }
+
+  /** Lets go of the cuts that nobody reads or awaits any more; that of a large cluster is worth tens of megabytes. */
   forgetCuts(): void {
     this.#snapshots.clear();
-    this.#cut = undefined;
+    this.#digestCuts.forget();
   }
 }

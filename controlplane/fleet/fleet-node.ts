@@ -23,6 +23,8 @@ export interface BlockingFailure {
   readonly goodAt: Revision;
 }
 
+const none: readonly BlockingFailure[] = [];
+
 export class FleetNode {
   readonly name: string;
   /** Its place in the bit sets of the convergence. */
@@ -89,7 +91,7 @@ export class FleetNode {
   /** `head` bounds what can be acked. */
   acked(ack: Ack, head: Revision, roundTripUs: number | undefined, nowMs: number): void {
     if (this.stream.kind === "open" && !this.stream.hasAcked) this.stream = { ...this.stream, hasAcked: true };
-    const applied = revision(ack.revision < BigInt(head) ? ack.revision : head);
+    const applied = revision(Math.min(Number(ack.revision), head));
     if (applied < this.applied) this.#retreatTo(applied);
     this.applied = applied;
     this.sent(applied);
@@ -123,9 +125,10 @@ export class FleetNode {
   }
 
   #judge(): void {
-    // Nearly every ack: nothing fails, and nothing did.
-    if (this.failuresTotal === 0 && this.#failing.size === 0 && this.blocking.length === 0) {
+    // Almost every ack of almost every node.
+    if (this.failuresTotal === 0 && this.#failing.size === 0) {
       this.#goodAt = this.applied;
+      this.blocking = none;
       return;
     }
     const blocking: BlockingFailure[] = [];

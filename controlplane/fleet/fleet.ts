@@ -178,7 +178,7 @@ export class Fleet implements FleetObserver {
       !stream.hasAcked ||
       failuresTotal !== node.failuresTotal ||
       !areSame(failures, node.failures);
-    if (isNew) this.#nodesChanged();
+    if (isNew) this.#tally = undefined;
     const committedAtUs = hasAdvanced ? convergence.committedAtUs(node.applied) : undefined;
     const commitToAckUs = committedAtUs === undefined ? undefined : nowUs - committedAtUs;
     this.#emit({ kind: "ack", node, ack, isNew, commitToAckUs, nowUs });
@@ -208,12 +208,16 @@ export class Fleet implements FleetObserver {
   }
 
   #context(): WaitContext {
+    // Counting all nodes takes milliseconds where there are thousands: only when a wait asks.
+    const tally = (): Tally => (this.#tally ??= new Tally(nodesOf(this.table)));
     return {
       epoch: this.#epoch,
       isSynced: this.#isSynced,
       history: { index: this.#index, changes: this.#changes, head: this.#head },
       table: this.table,
-      tally: (this.#tally ??= new Tally(nodesOf(this.table))),
+      get tally() {
+        return tally();
+      },
     };
   }
 

@@ -8,8 +8,8 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import type { CommitSteps } from "./fleet-observer.ts";
 
 export const revisionsRememberedMax = 256;
-/** 40 bytes each, made as they are needed: 10 MB, 52 revisions of 5,000 nodes. */
-export const acksRememberedMax = 262_144;
+/** 44 bytes each, made as they are needed: 6 MB, the last 26 revisions of 5,000 nodes. */
+export const acksRememberedMax = 131_072;
 const acksFirst = 1_024;
 
 export interface RememberedCommit {

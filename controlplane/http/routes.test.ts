@@ -51,5 +51,15 @@ test("waits are bounded in number", async () => {
   for (let i = 0; i < waitsMax; i++) fleet.wait({ target, quorum, deadlineMs, listener }, Date.now());
   await using server = await serve(fleet, []);
   const refused = await fetch(`http://${server.address}/v1/wait?drained=127.0.0.1:80`);
-  assert.deepEqual([refused.status, fleet.waitsOpen], [503, waitsMax]);
+  assert.deepEqual([refused.status, refused.headers.get("retry-after"), fleet.waitsOpen], [503, "1", waitsMax]);
+});
+
+test("metrics come in OpenMetrics to those who accept it", async () => {
+  await using server = await serve(newFleet(), []);
+  const accept = "application/openmetrics-text;version=1.0.0;q=0.9,text/plain;q=0.5";
+  const open = await fetch(`http://${server.address}/metrics`, { headers: { accept } });
+  assert.match(open.headers.get("content-type") ?? "", /^application\/openmetrics-text; version=1\.0\.0/);
+  assert.match(await open.text(), /# EOF\n$/);
+  const plain = await fetch(`http://${server.address}/metrics`);
+  assert.match(plain.headers.get("content-type") ?? "", /^text\/plain; version=0\.0\.4/);
 });

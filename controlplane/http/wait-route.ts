@@ -48,6 +48,8 @@ function responseOf(answer: WaitAnswer | undefined): HttpResponse {
   return jsonResponse(outcome === "done" ? 200 : 504, { outcome, have, need, missing: missing.length, notes });
 }
 
+// A wait keeps nothing: asked again, here or elsewhere, it is the same wait with a fresh time limit.
 function failure(status: number, error: string): HttpResponse {
-  return jsonResponse(status, { error });
+  const response = jsonResponse(status, { error });
+  return status === 503 ? { ...response, headers: { "retry-after": "1" } } : response;
 }

@@ -77,7 +77,8 @@ export class RemovalGuard {
 
   /**
    * Lets what is held back go on. `nodes`: how many are given no state; `by`: for the log. Returns what was held of the source.
-   * With nothing held back it confirms nothing, also not what comes later.
+   * With nothing held back it confirms nothing, also not what comes later. What is held back may be told by several relists: those
+   * that are still to come are confirmed with it.
    */
   confirm(nodes: number, by: string): HeldRemoval | undefined {
     const removal = this.#hold.held;
@@ -85,7 +86,7 @@ export class RemovalGuard {
     this.#isConfirmed = true;
     if (nodes > 0)
       this.#options.log.warn("mass removal confirmed: nodes that were given no state get it", { nodes, by });
-    this.#tell(this.#hold.confirm(), by);
+    this.#tell(this.#hold.confirm(this.#options.now()), by);
     return removal;
   }
 
@@ -118,6 +119,11 @@ export class RemovalGuard {
         clearTimeout(this.#timer);
         this.#ends.with(event.how).inc();
         log.warn(`mass removal no longer held: ${endings[event.how](what)}`, by === "" ? {} : { by });
+        return;
+      case "covered":
+        log.warn(`mass removal not held: the source lacks ${what} too, and this loss was confirmed`, {
+          names: fields.names,
+        });
     }
   }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Compiler } from "../compile/compiler.ts";
 import { endpoints, gone, node, service } from "../scripted-source.ts";
-import type { RecordChange } from "../source/source.ts";
+import type { RecordChange, RecordKind } from "../source/source.ts";
 import type { MassRemovalLimits } from "./mass-removal.ts";
 import { RemovalHold } from "./removal-hold.ts";
 import type { HoldEvent } from "./removal-hold.ts";
@@ -35,6 +35,15 @@ class Served {
     return this.#take(changes, false);
   }
 
+  /** A relist of one kind. */
+  relistOf(kind: RecordKind, ...changes: RecordChange[]): HoldEvent | undefined {
+    return this.#take(changes, true, [kind]);
+  }
+
+  confirm(): HoldEvent | undefined {
+    return this.hold.confirm(this.nowMs);
+  }
+
   get services(): string[] {
     return [...this.records.serviceNames].toSorted();
   }
@@ -44,9 +53,10 @@ class Served {
     return this.services.filter((name) => [...this.records.slicesOf(name)].length > 0);
   }
 
-  #take(changes: RecordChange[], isRelist: boolean): HoldEvent | undefined {
+  #take(changes: RecordChange[], isRelist: boolean, kinds?: readonly RecordKind[]): HoldEvent | undefined {
     this.nowMs += 1_000;
-    return this.hold.take({ changes, isRelist, noticedAtMs: this.nowMs }, this.nowMs);
+    const batch = { changes, isRelist, ...(kinds === undefined ? {} : { kinds }) };
+    return this.hold.take({ ...batch, noticedAtMs: this.nowMs }, this.nowMs);
   }
 }
 
@@ -147,7 +157,7 @@ describe("while a hold stands", () => {
     assert.equal(served.relist(...withoutSlices(all))?.kind, "began");
     assert.equal(served.relist(...without(all)), undefined);
     assert.deepEqual([served.services, served.backed], [all, all]);
-    assert.equal(served.hold.confirm()?.kind, "ended");
+    assert.equal(served.confirm()?.kind, "ended");
     assert.deepEqual([served.services, served.backed], [[], []]);
   });
 
@@ -200,10 +210,67 @@ describe("while a hold stands", () => {
 
   test("confirmed, it goes on at once, and the next one is doubted again", () => {
     const served = begun();
-    assert.equal(served.hold.confirm()?.kind, "ended");
+    assert.equal(served.confirm()?.kind, "ended");
     assert.deepEqual([served.services, served.backed], [staying, staying]);
-    assert.equal(served.hold.confirm(), undefined);
+    assert.equal(served.confirm(), undefined);
     served.relist(...put(names(20, 40)));
     assert.equal(served.relist(...without(names(20, 40)))?.kind, "began");
   });
+});
+
+describe("a confirmation is for one loss, read one kind at a time", () => {
+  const all = names(20);
+  /** Also services without slices, of which slices cannot tell. */
+  const bare = names(12, 20);
+  const lostSlices = (): Served => {
+    const served = new Served([...put([...all, ...bare]), ...slices(all)]);
+    assert.equal(served.relistOf("EndpointSlice", ...withoutSlices(all))?.kind, "began");
+    assert.deepEqual(served.backed, all);
+    return served;
+  };
+
+  test("what the other kind's relist adds goes on at once, and is said", () => {
+    const served = lostSlices();
+    assert.equal(served.confirm()?.kind, "ended");
+    const event = served.relistOf("Service", ...without([...all, ...bare]));
+    assert.deepEqual(event?.kind === "covered" && [event.removal.services, event.removal.ofServices], [32, 32]);
+    assert.deepEqual(served.services, []);
+    assert.equal(served.hold.held, undefined);
+  });
+
+  const doubted: readonly (readonly [name: string, between: (served: Served) => void])[] = [
+    ["the same kind's next relist", (served) => served.relistOf("EndpointSlice", ...slices(all))],
+    ["a second relist of the other kind", (served) => served.relistOf("Service")],
+    ["one that comes after the hold time", (served) => (served.nowMs += limits.holdMs)],
+    ["one behind another hold", (served) => losesSlicesAgain(served)],
+  ];
+  for (const [name, between] of doubted) {
+    test(`not for ${name}`, () => {
+      const served = lostSlices();
+      served.confirm();
+      between(served);
+      const isOfSlices = name.startsWith("the same");
+      const event = isOfSlices
+        ? served.relistOf("EndpointSlice", ...withoutSlices(all))
+        : served.relistOf("Service", ...without([...all, ...bare]));
+      assert.equal(event?.kind, "began");
+      assert.deepEqual(served.services, [...all, ...bare]);
+    });
+  }
+
+  test("nor where both kinds were read before it", () => {
+    const served = lostSlices();
+    served.relistOf("Service", ...without(all));
+    served.confirm();
+    assert.deepEqual(served.services, bare);
+    assert.equal(served.relistOf("Service", ...without(bare))?.kind, "began");
+  });
+
+  // The slices come back, are lost again, and come back: a hold began and ended.
+  function losesSlicesAgain(served: Served): void {
+    served.relistOf("EndpointSlice", ...slices(all));
+    assert.equal(served.relistOf("EndpointSlice", ...withoutSlices(all))?.kind, "began");
+    served.relistOf("EndpointSlice", ...slices(all));
+    assert.equal(served.hold.held, undefined);
+  }
 });

@@ -12,6 +12,8 @@
  * 3. What the doubted source itself added is not guarded: a folder swapped back leaves nothing of the wrong one.
  * 4. A hold ends when it is confirmed, when it has lasted, or when nothing is lost any more; then all of it goes on. A restored
  *    backup comes back one by one: that most is there again says nothing about the rest.
+ * 5. A confirmation is for one loss, however many relists tell it: it holds for the next relist of each kind that has not been
+ *    relisted since the hold began, for at most the hold time, and not over another hold.
  */
 import { compareText } from "@weft/proto/address.ts";
 import type { ChangeBatch, RecordChange, RecordKind } from "../source/source.ts";
@@ -35,7 +37,9 @@ export type HoldEnd = "confirmed" | "lasted" | "came-back";
 export type HoldEvent =
   | { readonly kind: "began" | "changed"; readonly removal: HeldRemoval }
   /** `removal`: as it was. */
-  | { readonly kind: "ended"; readonly removal: HeldRemoval; readonly how: HoldEnd };
+  | { readonly kind: "ended"; readonly removal: HeldRemoval; readonly how: HoldEnd }
+  /** It would be held, but it is of a loss that was confirmed. It has gone on. */
+  | { readonly kind: "covered"; readonly removal: HeldRemoval };
 
 type Put = Extract<RecordChange, { readonly op: "put" }>;
 type Removal = Extract<RecordChange, { readonly op: "remove" }>;
@@ -47,12 +51,24 @@ interface Hold {
   readonly guarded: Set<string>;
   /** By `keyOf`. */
   readonly removals: Map<string, Removal>;
+  /** Kinds of which a relist has come since it began, the first one included. */
+  readonly relisted: Set<RecordKind>;
 }
+
+/** A confirmed loss of which relists are still to come. */
+interface Cover {
+  readonly kinds: Set<RecordKind>;
+  readonly untilMs: number;
+}
+
+/** Kinds whose relists tell of a loss. */
+const losingKinds: readonly RecordKind[] = ["Service", "EndpointSlice"];
 
 export class RemovalHold {
   readonly #records: ServedRecords;
   readonly #limits: MassRemovalLimits;
   #hold: Hold | undefined;
+  #cover: Cover | undefined;
 
   constructor(records: ServedRecords, limits: MassRemovalLimits) {
     this.#records = records;
@@ -72,18 +88,22 @@ export class RemovalHold {
   /** Gives the records what may go on. Undefined: no hold began, changed or ended by it. */
   take(batch: ChangeBatch, nowMs: number): HoldEvent | undefined {
     const before = this.#hold;
+    const relisted = batch.isRelist ? losingKinds.filter((kind) => batch.kinds?.includes(kind) ?? true) : [];
+    const isCovered = this.#takeCover(relisted, nowMs);
     if (before === undefined && !this.#isDoubtful(batch)) {
       this.#records.apply(batch.changes);
       return undefined;
     }
     const { puts, removals } = newest(batch.changes);
     const begun = before === undefined ? this.#begin(puts, removals, nowMs) : undefined;
-    const hold = before ?? begun;
-    if (hold === undefined) {
+    const hold = before ?? begun?.hold;
+    if (hold === undefined || (begun !== undefined && isCovered)) {
       this.#records.apply(batch.changes);
-      return undefined;
+      return begun === undefined ? undefined : { kind: "covered", removal: this.#describe(begun.hold, begun.lost) };
     }
     this.#hold = hold;
+    this.#cover = undefined;
+    for (const kind of relisted) hold.relisted.add(kind);
     const lostBefore = before === undefined ? 0 : this.#lost(before).size;
     for (const { record } of puts) hold.removals.delete(keyOf(record.kind, record.name));
     this.#records.apply(puts);
@@ -105,8 +125,21 @@ export class RemovalHold {
     return this.#end(hold, "lasted");
   }
 
-  confirm(): HoldEvent | undefined {
-    return this.#hold === undefined ? undefined : this.#end(this.#hold, "confirmed");
+  confirm(nowMs: number): HoldEvent | undefined {
+    const hold = this.#hold;
+    if (hold === undefined) return undefined;
+    const kinds = new Set(losingKinds.filter((kind) => !hold.relisted.has(kind)));
+    this.#cover = { kinds, untilMs: nowMs + this.#limits.holdMs };
+    return this.#end(hold, "confirmed");
+  }
+
+  // Whether a relist of these kinds is of a loss that was confirmed; the next one is not.
+  #takeCover(kinds: readonly RecordKind[], nowMs: number): boolean {
+    const cover = this.#cover;
+    if (cover === undefined || kinds.length === 0) return false;
+    const isCovered = nowMs < cover.untilMs && kinds.every((kind) => cover.kinds.has(kind));
+    for (const kind of kinds) cover.kinds.delete(kind);
+    return isCovered;
   }
 
   // Cheap: most batches remove nothing or little.
@@ -118,7 +151,11 @@ export class RemovalHold {
   }
 
   // Undefined: this relist may be believed.
-  #begin(puts: readonly Put[], removals: readonly Removal[], nowMs: number): Hold | undefined {
+  #begin(
+    puts: readonly Put[],
+    removals: readonly Removal[],
+    nowMs: number,
+  ): { readonly hold: Hold; readonly lost: ReadonlySet<string> } | undefined {
     const records = this.#records;
     const lost = new Set<string>();
     const slicesGone = new Map<string, number>();
@@ -134,7 +171,8 @@ export class RemovalHold {
     }
     const ofServices = records.serviceCount;
     if (!isMassRemoval(lost.size, ofServices, this.#limits)) return undefined;
-    return { sinceMs: nowMs, ofServices, guarded: new Set(records.serviceNames), removals: new Map() };
+    const guarded = new Set(records.serviceNames);
+    return { hold: { sinceMs: nowMs, ofServices, guarded, removals: new Map(), relisted: new Set() }, lost };
   }
 
   // Keeps the removal from going on, if it must be.
@@ -209,8 +247,7 @@ export class RemovalHold {
     return { kind: "ended", removal, how };
   }
 
-  #describe(hold: Hold): HeldRemoval {
-    const lost = this.#lost(hold);
+  #describe(hold: Hold, lost = this.#lost(hold)): HeldRemoval {
     const names = [...lost].toSorted(compareText).slice(0, namesMax);
     const { sinceMs, ofServices } = hold;
     return { services: lost.size, ofServices, sinceMs, untilMs: sinceMs + this.#limits.holdMs, names };

@@ -2,6 +2,7 @@
 import { familyOf } from "@weft/proto/address.ts";
 import { describe, Fields, hasKey, isJsonObject, isName, quote } from "./fields.ts";
 import type { JsonObject } from "./fields.ts";
+import { sharedText } from "./shared-texts.ts";
 import type { EndpointRecord, EndpointSliceRecord, SlicePortRecord } from "./source.ts";
 
 const headlessLabel = "service.kubernetes.io/headless";
@@ -111,8 +112,8 @@ function readEndpoint(
     isReady: faults.boolean(conditions, "ready", `${at}conditions.`, true),
     isServing: faults.boolean(conditions, "serving", `${at}conditions.`, true),
     isTerminating: faults.boolean(conditions, "terminating", `${at}conditions.`, false),
-    nodeName: faults.name(item, "nodeName", at),
-    zone: faults.name(item, "zone", at),
+    nodeName: sharedText(faults.name(item, "nodeName", at)),
+    zone: sharedText(faults.name(item, "zone", at)),
     zoneHints: hintLists.shared(readHints(hints, "forZones", `${at}hints.`, faults)),
     nodeHints: hintLists.shared(readHints(hints, "forNodes", `${at}hints.`, faults)),
   };

@@ -105,8 +105,13 @@ export type RecordChange =
 /** Changes that belong together: they are folded into one commit. */
 export interface ChangeBatch {
   readonly changes: readonly RecordChange[];
-  /** The batch came from comparing everything, so removals in it may be a lost source (mass removal). */
+  /**
+   * The batch came from comparing everything, so removals in it may be a lost source (mass removal). Such a batch comes also if
+   * nothing differs, from sources that compare one kind at a time.
+   */
   readonly isRelist: boolean;
+  /** Of a relist: the kinds that were compared; absent: all. */
+  readonly kinds?: readonly RecordKind[];
   /** Unix milliseconds at which the source noticed the first of these changes. */
   readonly noticedAtMs: number;
 }

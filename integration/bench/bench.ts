@@ -26,13 +26,13 @@ export interface BenchContext {
   readonly lab: string;
   readonly signal: AbortSignal;
   /** One line of progress, for people who wait. */
-  say(progress: string): void;
+  readonly say: (progress: string) => void;
   /** One line under the table: what was left out and why, with the remedy. */
-  note(text: string): void;
+  readonly note: (text: string) => void;
   /** A program beside ours, and its version: shown with the machine. */
-  uses(program: string, version: string): void;
+  readonly uses: (program: string, version: string) => void;
   /** Starts a process that ends with this run at the latest. `command`: a program and its arguments. */
-  start(name: string, command: readonly string[]): LabProcess;
+  readonly start: (name: string, command: readonly string[]) => LabProcess;
 }
 
 /** One line of the table. */

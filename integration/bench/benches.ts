@@ -1,6 +1,11 @@
 /** All benches, in the order in which they run. */
+import { apply } from "./apply/apply.ts";
 import type { Bench } from "./bench.ts";
+import { connect } from "./connect/connect.ts";
 import { endToEnd } from "./end-to-end/end-to-end.ts";
 import { fanOut } from "./fan-out/fan-out.ts";
+import { fleet } from "./fleet/fleet.ts";
+import { memory } from "./memory/memory.ts";
+import { snapshot } from "./snapshot/snapshot.ts";
 
-export const benches: readonly Bench[] = [fanOut, endToEnd];
+export const benches: readonly Bench[] = [fanOut, apply, connect, endToEnd, snapshot, memory, fleet];

@@ -1,4 +1,5 @@
 /** Runs one bench between two looks at the machine's noise. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Bench, BenchContext } from "./bench.ts";
 import { NoiseMeter } from "./noise.ts";
 import type { BenchReport } from "./report.ts";
@@ -10,6 +11,8 @@ export interface BenchChoice extends Pick<BenchContext, "isFull" | "peer" | "sig
 
 /** How long a bench may take to end once the signal aborts; what it leaves then is removed with its processes. */
 const stopWaitMs = 10_000;
+/** The kernel takes down thousands of sockets of what has just ended: that is not noise of others. */
+const calmMs = 1_000;
 
 export async function runBench(bench: Bench, { say, ...choice }: BenchChoice): Promise<BenchReport> {
   const notes: string[] = [];
@@ -28,6 +31,7 @@ export async function runBench(bench: Bench, { say, ...choice }: BenchChoice): P
     }),
   );
   const elapsedMs = performance.now() - beganMs;
+  await sleep(calmMs);
   return { name: bench.name, title: bench.title, elapsedMs, noise: noise.end(), notes, uses, ...result };
 
   async function inScratch(

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import https from "node:https";
 import { buffer } from "node:stream/consumers";
-import type { ApiAccess } from "./kubeconfig.ts";
+import type { ApiAccess, ApiCredential } from "./kubeconfig.ts";
 
 /** An object as the API takes and gives it. */
 export interface ApiObject {
@@ -57,7 +57,7 @@ export class ApiClient {
   constructor({ url, caFile, credential }: ApiAccess) {
     this.#agent = new https.Agent({ keepAlive: true, maxSockets: connectionsMax, ca: fs.readFileSync(caFile) });
     this.#url = url;
-    this.#token = credential.kind === "token" ? credential.token : fs.readFileSync(credential.file, "utf8");
+    this.#token = tokenOf(credential);
   }
 
   async create(object: ApiObject): Promise<ApiObject> {
@@ -138,6 +138,13 @@ export class ApiClient {
     if (status < 200 || status > 299) throw new ApiRefusal(status, `${method} ${path}: ${status} ${messageOf(text)}`);
     return text;
   }
+}
+
+/** @throws RangeError unless it is one. */
+export function tokenOf(credential: ApiCredential): string {
+  if (credential.kind === "token") return credential.token;
+  if (credential.kind === "token-file") return fs.readFileSync(credential.file, "utf8");
+  throw new RangeError(`no token: a ${credential.kind}`);
 }
 
 function collectionPath(kind: string): string {

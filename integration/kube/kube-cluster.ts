@@ -17,6 +17,7 @@ import { grantDocumentedAccess } from "./documented-access.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import { KubeApi } from "./kube-api.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
+import type { ApiAccess } from "./kubeconfig.ts";
 import { namespaceObject, nodeName, nodeObject } from "./kube-objects.ts";
 import { writeManifestsOfApi } from "./manifests-of-api.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -76,9 +77,9 @@ export class KubeCluster implements AsyncDisposable {
   /** A fresh token for the control plane, in the file that it reads. */
   async renewToken(): Promise<void> {
     const token = await grantDocumentedAccess(this.api.client);
-    const fresh = `${this.#tokenFile}.fresh`;
+    const fresh = `${this.tokenFile}.fresh`;
     fs.writeFileSync(fresh, token, { mode: 0o600 });
-    fs.renameSync(fresh, this.#tokenFile);
+    fs.renameSync(fresh, this.tokenFile);
   }
 
   /** Resolves when all of them listen; agents need not be in sync. */
@@ -87,14 +88,13 @@ export class KubeCluster implements AsyncDisposable {
     await Promise.all(Array.from({ length: nodes }, (_, i) => this.#startAgent(i + 1)));
   }
 
-  async startControlPlane(): Promise<void> {
+  /** Through the proxy and with the token file, if it is not told otherwise. */
+  async startControlPlane({
+    url = this.proxy.url,
+    credential = { kind: "token-file", file: this.tokenFile },
+  }: Partial<ApiAccess> = {}): Promise<void> {
     const kubeconfig = path.join(this.#root, "kubeconfig");
-    const { caFile } = this.api.access;
-    writeKubeconfig(kubeconfig, {
-      url: this.proxy.url,
-      caFile,
-      credential: { kind: "token-file", file: this.#tokenFile },
-    });
+    writeKubeconfig(kubeconfig, { url, caFile: this.api.access.caFile, credential });
     const where = ["--kubeconfig", kubeconfig, "--listen", this.#grpc, "--http", this.#http, "--insecure"];
     const command = nodeCommand("controlplane/main.ts", ...where, ...this.#controlplaneFlags);
     this.#controlplane = LabProcess.start("weft-controlplane", command, this.#place("controlplane"));
@@ -124,6 +124,11 @@ export class KubeCluster implements AsyncDisposable {
   async weft(...args: readonly string[]): Promise<string> {
     const command = nodeCommand("cli/main.ts", ...args, "--controlplane", this.#grpc, "--insecure");
     return expectSuccess(await runCommand(`weft ${args.join(" ")}`, command, this.#place("weft")));
+  }
+
+  /** Of the control plane's service account. */
+  get tokenFile(): string {
+    return path.join(this.#root, "token");
   }
 
   get controlplaneLog(): string {
@@ -214,10 +219,6 @@ export class KubeCluster implements AsyncDisposable {
 
   get #manifests(): string {
     return path.join(this.#root, "manifests");
-  }
-
-  get #tokenFile(): string {
-    return path.join(this.#root, "token");
   }
 
   #place(program: string): ProcessPlace {

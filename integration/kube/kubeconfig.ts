@@ -1,4 +1,4 @@
-/** What a test reads from and writes to a kubeconfig: one cluster, one user with a bearer token. */
+/** What a test reads from and writes to a kubeconfig: one cluster, one user. Those that are read have a bearer token. */
 import fs from "node:fs";
 import { parse, stringify } from "yaml";
 
@@ -10,10 +10,14 @@ export interface ApiAccess {
   readonly credential: ApiCredential;
 }
 
-/** A token file is read again by clients while they run; a token is not. */
+/** Files are read again by clients while they run, and plug-ins asked again; a token stays. */
 export type ApiCredential =
   | { readonly kind: "token"; readonly token: string }
-  | { readonly kind: "token-file"; readonly file: string };
+  | { readonly kind: "token-file"; readonly file: string }
+  /** Files in PEM. */
+  | { readonly kind: "certificate"; readonly certFile: string; readonly keyFile: string }
+  /** A program that prints an ExecCredential. */
+  | { readonly kind: "plug-in"; readonly command: string };
 
 interface KubeconfigFile {
   readonly clusters: readonly {
@@ -32,14 +36,28 @@ export function readKubeconfig(file: string): ApiAccess {
 }
 
 export function writeKubeconfig(file: string, { url, caFile, credential }: ApiAccess): void {
-  const user = credential.kind === "token" ? { token: credential.token } : { tokenFile: credential.file };
   const config = {
     apiVersion: "v1",
     kind: "Config",
     clusters: [{ name: "test", cluster: { server: url, "certificate-authority": caFile } }],
-    users: [{ name: "test", user }],
+    users: [{ name: "test", user: userOf(credential) }],
     contexts: [{ name: "test", context: { cluster: "test", user: "test" } }],
     "current-context": "test",
   };
   fs.writeFileSync(file, stringify(config), { mode: 0o600 });
+}
+
+function userOf(credential: ApiCredential): unknown {
+  switch (credential.kind) {
+    case "token":
+      return { token: credential.token };
+    case "token-file":
+      return { tokenFile: credential.file };
+    case "certificate":
+      return { "client-certificate": credential.certFile, "client-key": credential.keyFile };
+    case "plug-in": {
+      const apiVersion = "client.authentication.k8s.io/v1";
+      return { exec: { apiVersion, command: credential.command, interactiveMode: "Never" } };
+    }
+  }
 }

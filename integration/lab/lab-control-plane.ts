@@ -56,6 +56,11 @@ export class LabControlPlane {
     this.#http = ready[2] ?? this.#http;
   }
 
+  /** SIGTERM, as in a rolling restart: agents are told to leave. */
+  async stop(): Promise<Ended> {
+    return this.process.stop();
+  }
+
   /** SIGKILL, as a crash. */
   async kill(): Promise<Ended> {
     return this.process.kill();

@@ -103,6 +103,25 @@ suite(`restarts under traffic, seed ${seed}`, { skip }, () => {
     });
   }
 
+  test("a rolling restart of the control plane: agents are told to leave, come back, and no connection fails", async () => {
+    for (let round = 0; round < 3; round++) {
+      generations.next();
+      const { code } = await lab.controlplane.stop();
+      assert.equal(code, 0);
+      generations.next();
+      await delay(random.int(300));
+      await lab.controlplane.start();
+      generations.next();
+      await generations.settle();
+    }
+    for (const node of lab.nodes) {
+      assert.match(node.agent.logTail(), /the control plane asked to leave: the control plane shuts down/);
+      await expectDumpIsPlan(node);
+    }
+    await Promise.all(clients.map((client) => client.nextReport()));
+    expectNothingWrong();
+  });
+
   test("damaged state on disk is said, and replaced", async () => {
     const node = lab.node(1);
     await node.agent.kill();

@@ -58,6 +58,25 @@ export interface Limit {
   readonly max: number;
 }
 
+/** Something that was not as this agent wrote it. */
+export interface AuditFinding {
+  /** Name of the map. */
+  readonly map: string;
+  readonly kind: "missing" | "surplus" | "differs";
+  /** "ns/name"; "": of no service. */
+  readonly service: string;
+  /** Frontend, address or range, as a person would name it. */
+  readonly entry: string;
+  /** Undefined: it is repaired. Else why not; the next pass tries again. */
+  readonly failure: string | undefined;
+}
+
+export interface AuditStep {
+  readonly findings: readonly AuditFinding[];
+  /** Everything was looked at once; the next step begins again. */
+  readonly isEnd: boolean;
+}
+
 export interface Dataplane extends AsyncDisposable {
   /** Takes over what an earlier agent left live, or starts empty. Called once, first. */
   open(): Promise<Adopted>;
@@ -75,4 +94,11 @@ export interface Dataplane extends AsyncDisposable {
   /** What packets can hit there, for `weft-agent dump`, in any order. */
   dump(): readonly Frontend[];
   limits(): readonly Limit[];
+  /**
+   * Compares the next `entriesMax` entries or a few more with what was written, and repairs what differs by the rules of a round.
+   * Does not wait, so it never runs within the staging of a round.
+   */
+  audit(entriesMax: number): AuditStep;
+  /** Entries of one whole audit, about. */
+  auditSize(): number;
 }

@@ -4,6 +4,7 @@ import { setInterval as every } from "node:timers/promises";
 import type { Address } from "@weft/proto/address.ts";
 import { printCursor, revisionZero } from "@weft/proto/cursor.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
+import { compactHeap } from "@weft/proto/program/compact-heap.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Metrics } from "@weft/proto/program/metrics.ts";
 import { version } from "@weft/proto/program/version.ts";
@@ -22,6 +23,8 @@ import { openStateFolder } from "../sync/state-folder.ts";
 import { Store } from "../sync/store.ts";
 import { initialState } from "../sync/sync-state.ts";
 import type { SyncLimits, SyncState } from "../sync/sync-state.ts";
+import { AuditMetrics } from "./audit-metrics.ts";
+import { Auditor } from "./auditor.ts";
 import { AgentMetrics, observeAgent } from "./agent-metrics.ts";
 import type { OpenStream } from "./discovery-stream.ts";
 import type { NodeFailure } from "./failures.ts";
@@ -49,6 +52,8 @@ export interface AgentOptions {
   /** How often addresses are looked at. Default: 10 s. */
   readonly addressPollMs?: number;
   readonly limits: SyncLimits;
+  /** Within this everything in the dataplane and in the store is audited; 0, the default: never. */
+  readonly auditIntervalMs?: number;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Where spans of traced revisions go. Default: nothing is traced. */
@@ -65,6 +70,7 @@ export class Agent {
   readonly #store: Store;
   readonly #rounds: Rounds;
   readonly #loop: SyncLoop;
+  readonly #auditor: Auditor;
   /** What this node tells others of its health. */
   readonly health: NodeHealth;
   #isReady = false;
@@ -78,6 +84,14 @@ export class Agent {
     this.#store = parts.store;
     this.#rounds = parts.rounds;
     this.#loop = parts.loop;
+    this.#auditor = new Auditor({
+      dataplane: options.dataplane,
+      store: parts.store,
+      intervalMs: options.auditIntervalMs ?? 0,
+      log: options.log,
+      metrics: new AuditMetrics(options.metrics),
+      onDigestCorrected: () => parts.rounds.digestCorrected(),
+    });
     this.health = parts.health;
   }
 
@@ -90,8 +104,10 @@ export class Agent {
       log,
       ...(writeState === undefined ? {} : { write: writeState }),
     });
-    const store = options.store ?? new Store();
-    if (saved !== undefined) store.commit([{ removed: [], puts: saved.resources }], "nothing");
+    const store = options.store ?? new Store(saved);
+    if (options.store !== undefined && saved !== undefined) {
+      store.commit([{ removed: [], puts: saved.resources }], "nothing");
+    }
     const live = (await dataplane.open()).cursor;
     const initial = initialState(saved?.cursor, live, performance.now());
     sayAdopted(log, saved?.cursor, live, initial);
@@ -110,6 +126,7 @@ export class Agent {
       onRound: (report) => health.roundDone(report),
       onTraced: tracer && ((round) => tracer.activated(round)),
       onChange: () => loop.changed(),
+      compact: compactHeap,
     });
     const health = new NodeHealth({
       node,
@@ -203,6 +220,7 @@ export class Agent {
         // It says first where health check node ports listen.
         guard(this.#watchAddresses(either)),
         guard(this.health.run(either)),
+        guard(this.#auditor.run(either)),
       ]);
     } finally {
       this.#file[Symbol.dispose]();

@@ -202,3 +202,42 @@ describe("an answer to a digest query", () => {
     );
   });
 });
+
+describe("ids by bucket are kept", () => {
+  const ends: readonly (readonly [what: string, last: Response | "end"])[] = [
+    ["a delta that changes nothing", repair(5, bucketsOf(web), [web])],
+    ["Synced", { synced: { revision: 5n } }],
+    ["the end of the stream", "end"],
+  ];
+  for (const [what, last] of ends) {
+    it(`from one query to the next, until ${what}`, async () => {
+      await using lab = await AgentLab.start();
+      const store = new Store();
+      await lab.agent({ store });
+      const stream = await lab.plane.stream();
+      await stream.greet();
+      stream.send(snapshot(5, [web, web1]));
+      await stream.ack(at(5));
+      stream.send({ digestQuery: { allBuckets: true } });
+      await stream.digests();
+      assert.equal(store.hasBuckets, false);
+      for (const one of [web, web1]) {
+        stream.send({ digestQuery: { buckets: bucketsOf(one) } });
+        assert.deepEqual(
+          (await stream.digests()).resources.map(({ id }) => id),
+          [one.id],
+        );
+        assert.equal(store.hasBuckets, true);
+      }
+      if (last === "end") {
+        stream.end();
+        await (await lab.plane.stream()).greet();
+      } else {
+        stream.send(last);
+        stream.send({ heartbeat: { sequence: 1n, revision: 5n, synced: true } });
+        await stream.ack(({ heartbeat }) => heartbeat === 1n);
+      }
+      assert.equal(store.hasBuckets, false);
+    });
+  }
+});

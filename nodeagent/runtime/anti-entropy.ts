@@ -42,6 +42,11 @@ export class AntiEntropy {
     return digestsMessages(this.#store, at, query, messageBytesMax);
   }
 
+  /** No query follows on the ones before. */
+  answered(): void {
+    this.#store.forgetBuckets();
+  }
+
   /** Commits a repair. */
   repair(parts: readonly ReceivedPart[], cursor: Cursor): StoreChange {
     // What is removed has a name only before.

@@ -109,6 +109,7 @@ describe("what waits for a round", () => {
       view: undefined,
       onRound: () => undefined,
       onTraced: undefined,
+      compact: () => undefined,
       onChange: () => undefined,
     });
     const stop = new AbortController();

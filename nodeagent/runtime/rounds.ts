@@ -12,7 +12,6 @@ import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts
 import { mergeTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
-import { compactHeap } from "@weft/proto/program/compact-heap.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
 import type { RoundReport, Waiting } from "../health/kube-proxy-metrics.ts";
@@ -20,6 +19,7 @@ import type { NodeAddressing } from "../plan/node-addressing.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
+import { copyResources } from "../sync/copy-resources.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
@@ -47,7 +47,7 @@ export interface RoundsOptions {
   readonly node: string;
   readonly store: Store;
   readonly dataplane: Dataplane;
-  readonly file: StateFile;
+  readonly file: Pick<StateFile, "append" | "rewrite" | "wantsSnapshot">;
   readonly log: Log;
   readonly metrics: AgentMetrics;
   readonly addressing: NodeAddressing;
@@ -59,6 +59,8 @@ export interface RoundsOptions {
   readonly onTraced: ((round: TracedRound) => void) | undefined;
   /** What is live, or the list of failures, changed. */
   readonly onChange: () => void;
+  /** Gives memory back. */
+  readonly compact: () => void;
 }
 
 export class Rounds {
@@ -179,6 +181,14 @@ export class Rounds {
     this.#queued();
   }
 
+  /** The store's digest was wrong: what is live is acked with the right one. */
+  digestCorrected(): void {
+    // What waits or runs takes it along.
+    if (this.#active === undefined || this.#pending.cursor !== undefined || this.#isRunning) return;
+    this.#active = { ...this.#active, digest: this.#options.store.digest };
+    this.#options.onChange();
+  }
+
   /** Resolves once nothing waits to be activated, or cannot be. */
   async settled(): Promise<void> {
     if (this.#isSettled()) return;
@@ -230,7 +240,9 @@ export class Rounds {
     const { digest } = store;
     const view = this.#view;
     const wantsSnapshot = file.wantsSnapshot;
-    const whole = wantsSnapshot ? { removed: [], puts: [...store.resources()], commit: { cursor, view } } : undefined;
+    const whole = wantsSnapshot
+      ? { removed: [], puts: copyResources(store.resources()), commit: { cursor, view } }
+      : undefined;
     const startMs = performance.now();
     const isAll = this.#needsAll;
     const services = this.#plan(taken, isAll);
@@ -323,7 +335,7 @@ export class Rounds {
     if (!this.#isBulky) return false;
     this.#isBulky = false;
     await nextTurn();
-    compactHeap();
+    this.#options.compact();
     return true;
   }
 
@@ -333,7 +345,7 @@ export class Rounds {
     if (!file.wantsSnapshot || this.#active === undefined || this.#pending.cursor !== undefined) return;
     this.#rewrite({
       removed: [],
-      puts: [...store.resources()],
+      puts: copyResources(store.resources()),
       commit: { cursor: this.#active.cursor, view: this.#view },
     });
   }

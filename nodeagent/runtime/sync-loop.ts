@@ -232,6 +232,7 @@ export class SyncLoop {
     const stream = this.#stream;
     this.#receivedAtMs = performance.now();
     const { welcome, nodeView, delta, synced, heartbeat, digestQuery, goaway } = message;
+    if (delta !== undefined || synced !== undefined) this.#antiEntropy.answered();
     // In the order of their fields; one that ends the stream ends the message.
     const readers: readonly (() => void)[] = [
       () => {
@@ -366,11 +367,13 @@ export class SyncLoop {
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.close();
+    this.#antiEntropy.answered();
     this.#log.ended(effect, performance.now());
   }
 
   #ended(end: StreamEnd): void {
     this.#stream = undefined;
+    this.#antiEntropy.answered();
     this.#log.ended(end, performance.now());
     this.#dispatch({ kind: "ended" });
   }

@@ -8,7 +8,8 @@ export type KeptBytes = string & { readonly brand: "KeptBytes" };
 
 /** A copy: `bytes` and the buffer behind them may go. */
 export function keepBytes(bytes: Uint8Array): KeptBytes {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1") as KeptBytes;
+  const buffer = bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return buffer.toString("latin1") as KeptBytes;
 }
 
 /** The bytes that were kept. */

@@ -12,6 +12,7 @@ import { triggerTimesMax } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { keepBytes } from "./kept-bytes.ts";
 import type { KeptBytes } from "./kept-bytes.ts";
+import { plainBackend } from "./plain-backend.ts";
 
 /** What the store keeps of a resource: its bytes as received, and what it is indexed by. */
 export type HeldResource =
@@ -66,6 +67,10 @@ export type ResourceReading =
 
 /** Reads one encoded `Resource`. */
 export function readResource(bytes: Uint8Array): ResourceReading {
+  const plain = plainBackend(bytes);
+  if (plain !== undefined && plain.id !== 0n) {
+    return readBackend(receivedId(plain.id), plain.backend, bytes);
+  }
   let decoded: Resource;
   let id: ResourceId;
   try {
@@ -81,20 +86,20 @@ export function readResource(bytes: Uint8Array): ResourceReading {
       if (wrong !== undefined) return { kind: "malformed", reason: `Service "${decoded.kind.value.name}": ${wrong}` };
       return { kind: "resource", id, resource: { kind: "service", bytes: kept, name: decoded.kind.value.name } };
     }
-    case "backend": {
-      const wrong = backendFault(decoded.kind.value);
-      if (wrong !== undefined) return { kind: "malformed", reason: `Backend ${id.toString(16)}: ${wrong}` };
-      return {
-        kind: "resource",
-        id,
-        resource: { kind: "backend", bytes: kept, service: receivedId(decoded.kind.value.service) },
-      };
-    }
+    case "backend":
+      return readBackend(id, decoded.kind.value, bytes);
     case "name":
       return { kind: "resource", id, resource: { kind: "name", bytes: kept } };
     case undefined:
       return { kind: "resource", id, resource: { kind: "unknown", bytes: kept } };
   }
+}
+
+function readBackend(id: ResourceId, backend: Backend, bytes: Uint8Array): ResourceReading {
+  const wrong = backendFault(backend);
+  if (wrong !== undefined) return { kind: "malformed", reason: `Backend ${id.toString(16)}: ${wrong}` };
+  const resource = { kind: "backend", bytes: keepBytes(bytes), service: receivedId(backend.service) } as const;
+  return { kind: "resource", id, resource };
 }
 
 function serviceFault(service: Service): string | undefined {

@@ -11,6 +11,7 @@ import { readPart } from "./received-resource.ts";
 import type { HeldResource } from "./received-resource.ts";
 import { encodeHeader, encodeWrite, headerBytes, readState, stateVersion } from "./state-codec.ts";
 import type { StateWrite } from "./state-codec.ts";
+import { Store } from "./store.ts";
 
 const web = encodedService({ name: "ns/web", clusterIps: ["10.96.0.1"] });
 const web1 = encodedBackend({ service: "ns/web", address: "10.1.0.1" });
@@ -89,11 +90,35 @@ describe("state on disk", () => {
     assert.deepEqual(new Map(appended.state.resources), new Map(held([web2, encodedUnknown(3n)])));
   });
 
-  it("refuses a future version and other files", () => {
+  it("says the digest of what it reads, whatever was replaced, removed or put twice", () => {
+    const moved = { ...web2, bytes: encodedBackend({ service: "ns/web", address: "10.1.0.2", node: "n2" }).bytes };
+    const histories: readonly (readonly StateWrite[])[] = [
+      steps,
+      [...steps, { removed: [3n as ResourceId], puts: held([moved, web1]), commit: { cursor: at(7), view } }],
+      [{ removed: [], puts: [...held([web, web2]), ...held([moved])], commit: { cursor: at(5), view } }],
+    ];
+    for (const history of histories) {
+      const reading = readState(
+        Buffer.concat([encodeHeader(), ...history.flatMap((write) => [...encodeWrite(write)])]),
+      );
+      assert.ok(reading.kind === "state");
+      const store = new Store();
+      store.commit([{ removed: [], puts: reading.state.resources }], "nothing");
+      assert.equal(reading.state.digest.root, store.digest);
+      const taken = new Store(reading.state);
+      assert.deepEqual([taken.digest, taken.counts, taken.size], [store.digest, store.counts, store.size]);
+      assert.equal([...(taken.serviceByName("ns/web")?.backends ?? [])].length, store.counts.backends);
+    }
+  });
+
+  it("refuses other versions and other files", () => {
     const future = Buffer.from(file);
     future.writeUInt32LE(stateVersion + 1, 8);
+    const past = Buffer.from(file);
+    past.writeUInt32LE(1, 8);
     const unusable: readonly (readonly [Uint8Array, RegExp])[] = [
-      [future, /version 2/],
+      [future, /version 3/],
+      [past, /version 1/],
       [Buffer.from("not a state file at all"), /no state file/],
       [Buffer.alloc(3), /shorter/],
       [file.subarray(0, headerBytes + 1), /no complete state/],

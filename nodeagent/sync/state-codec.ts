@@ -8,14 +8,14 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import { CursorSchema, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { Digest } from "@weft/proto/digest.ts";
 import { hash64 } from "@weft/proto/hash.ts";
 import { receivedId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
-import { bytesOf, keepBytes } from "./kept-bytes.ts";
-import { readResource } from "./received-resource.ts";
+import { bytesOf, keepBytes, type KeptBytes } from "./kept-bytes.ts";
 import type { HeldResource } from "./received-resource.ts";
 
-export const stateVersion = 1;
+export const stateVersion = 2;
 /** "WEFTSTAT", the version as u32, 4 zero bytes. */
 export const headerBytes = 16;
 const magic = "WEFTSTAT";
@@ -26,7 +26,7 @@ const recordTargetBytes = 256 * 1_024;
 export const recordBytesMax = 64 * 1_024 * 1_024;
 const removalsPerRecord = 16_384;
 
-const putHeadBytes = 21;
+const putHeadBytes = 33;
 /** By number on disk. */
 const kinds: readonly HeldResource["kind"][] = ["unknown", "service", "backend", "name"];
 
@@ -49,7 +49,10 @@ export interface StateCommit {
 
 /** What a good file says. */
 export interface SavedState extends StateCommit {
-  readonly resources: ReadonlyMap<ResourceId, HeldResource>;
+  /** Of the reader: whoever takes it may change it. */
+  readonly resources: Map<ResourceId, HeldResource>;
+  /** Of `resources`. */
+  readonly digest: Digest;
 }
 
 export type StateReading =
@@ -84,7 +87,7 @@ export function* encodeWrite(write: StateWrite): Generator<Uint8Array, undefined
   let size = 0;
   for (const put of write.puts) {
     parts.push(put);
-    size += putHeadBytes + put[1].bytes.length;
+    size += putHeadBytes + nameBytes(put[1]) + put[1].bytes.length;
     if (size < recordTargetBytes) continue;
     yield encodePuts(parts, size);
     parts = [];
@@ -105,7 +108,7 @@ export function readState(bytes: Uint8Array): StateReading {
     return { kind: "unusable", reason: `it is of version ${version}, this agent reads ${stateVersion}` };
   }
   if (bytes.length === headerBytes) return { kind: "empty" };
-  const resources = new Map<ResourceId, HeldResource>();
+  const held = new SavedResources();
   let last: (StateCommit & { readonly goodBytes: number }) | undefined;
   // Operations since the last commit: applied by the next one.
   let pending: (() => void)[] = [];
@@ -114,18 +117,23 @@ export function readState(bytes: Uint8Array): StateReading {
     const payload = readRecord(bytes, view, at);
     if (payload === undefined) break;
     at += recordHeadBytes + payload.length;
-    const operation = readPayload(payload, resources);
+    const operation = readPayload(payload, held);
     if (operation === undefined) break;
     if (typeof operation === "function") {
       pending.push(operation);
     } else {
       for (const apply of pending) apply();
+      held.settle();
       pending = [];
       last = { ...operation, goodBytes: at };
     }
   }
   if (last === undefined) return { kind: "unusable", reason: "it holds no complete state" };
-  return { kind: "state", state: { resources, cursor: last.cursor, view: last.view }, goodBytes: last.goodBytes };
+  return {
+    kind: "state",
+    state: { resources: held.resources, digest: held.digest, cursor: last.cursor, view: last.view },
+    goodBytes: last.goodBytes,
+  };
 }
 
 // Undefined: no whole, undamaged record starts here.
@@ -140,21 +148,17 @@ function readRecord(bytes: Uint8Array, view: DataView, at: number): Uint8Array |
 }
 
 // A function: an operation that waits for its commit. Undefined: not readable.
-function readPayload(payload: Uint8Array, into: Map<ResourceId, HeldResource>): (() => void) | StateCommit | undefined {
+function readPayload(payload: Uint8Array, into: SavedResources): (() => void) | StateCommit | undefined {
   try {
     const body = payload.subarray(1);
     switch (payload[0]) {
       case tagPuts: {
         const puts = readPuts(body);
-        return () => {
-          for (const [id, resource] of puts) into.set(id, resource);
-        };
+        return () => into.put(puts);
       }
       case tagRemovals: {
         const ids = readRemovals(body);
-        return () => {
-          for (const id of ids) into.delete(id);
-        };
+        return () => into.remove(ids);
       }
       case tagCommit:
         return readCommit(body);
@@ -166,37 +170,88 @@ function readPayload(payload: Uint8Array, into: Map<ResourceId, HeldResource>): 
   }
 }
 
-// Each put: {length u32, kind u8, id u64, service u64 (0 unless a backend), encoded resource}. What the store needs stands in the
-// clear: decoding 250,000 backends would take most of a second of a node's start.
-function readPuts(body: Uint8Array): readonly (readonly [ResourceId, HeldResource])[] {
+interface Puts {
+  readonly ids: ResourceId[];
+  readonly resources: HeldResource[];
+  /** Of each: low half, high half. */
+  readonly hashes: number[];
+}
+
+// Each put: {length u32, kind u8, length of the name u32 (0 unless a service), id u64, service u64 (0 unless a backend), hash u64,
+// name, encoded resource}. What the store needs stands in the clear, under the checksum of its record: decoding and hashing 250,000
+// backends would take most of a second of a node's start.
+function readPuts(body: Uint8Array): Puts {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const puts: (readonly [ResourceId, HeldResource])[] = [];
+  const puts: Puts = { ids: [], resources: [], hashes: [] };
+  // Its parts are strings that share it: a record stays as long as one of its resources does.
+  const text = keepBytes(body);
   for (let at = 0; at < body.length;) {
-    const start = at + putHeadBytes;
+    const nameAt = at + putHeadBytes;
+    const start = nameAt + view.getUint32(at + 5, true);
     const end = start + view.getUint32(at, true);
     if (end > body.length) throw new RangeError("a put beyond its record");
+    const bytes = text.substring(start, end) as KeptBytes;
+    puts.ids.push(receivedId(view.getBigUint64(at + 9, true)));
     const kind = kinds[view.getUint8(at + 4)];
-    const id = receivedId(view.getBigUint64(at + 5, true));
-    const encoded = body.subarray(start, end);
-    puts.push([id, readHeld(kind, view.getBigUint64(at + 13, true), encoded)]);
+    switch (kind) {
+      case "backend":
+        puts.resources.push({ kind, bytes, service: receivedId(view.getBigUint64(at + 17, true)) });
+        break;
+      case "service":
+        puts.resources.push({ kind, bytes, name: new TextDecoder().decode(body.subarray(nameAt, start)) });
+        break;
+      case "name":
+      case "unknown":
+        puts.resources.push({ kind, bytes });
+        break;
+      case undefined:
+        throw new RangeError("a put of no kind");
+    }
+    puts.hashes.push(view.getUint32(at + 25, true), view.getUint32(at + 29, true));
     at = end;
   }
   return puts;
 }
 
-function readHeld(kind: HeldResource["kind"] | undefined, service: bigint, encoded: Uint8Array): HeldResource {
-  switch (kind) {
-    case "backend":
-      return { kind, bytes: keepBytes(encoded), service: receivedId(service) };
-    case "name":
-    case "unknown":
-      return { kind, bytes: keepBytes(encoded) };
-    default: {
-      const reading = readResource(encoded);
-      if (reading.kind === "malformed" || reading.resource.kind !== kind)
-        throw new RangeError("a put that is not its kind");
-      return reading.resource;
+/** What the records up to the last commit say. */
+class SavedResources {
+  readonly resources = new Map<ResourceId, HeldResource>();
+  digest = new Digest();
+  /** Until the first commit nothing is replaced, so nothing is looked up. */
+  #isFirst = true;
+  #count = 0;
+
+  put({ ids, resources, hashes }: Puts): void {
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i];
+      const resource = resources[i];
+      if (id === undefined || resource === undefined) continue;
+      if (!this.#isFirst) this.#forget(id);
+      this.resources.set(id, resource);
+      this.#count++;
+      this.digest.add(id, { low: hashes[i * 2] ?? 0, high: hashes[i * 2 + 1] ?? 0 });
     }
+  }
+
+  remove(ids: readonly ResourceId[]): void {
+    for (const id of ids) {
+      this.#forget(id);
+      if (this.resources.delete(id)) this.#count--;
+    }
+  }
+
+  settle(): void {
+    // One was put twice, which the writer never does.
+    if (this.#isFirst && this.#count !== this.resources.size) {
+      this.digest = new Digest();
+      for (const [id, { bytes }] of this.resources) this.digest.add(id, hash64(bytesOf(bytes)));
+    }
+    this.#isFirst = false;
+  }
+
+  #forget(id: ResourceId): void {
+    const held = this.resources.get(id);
+    if (held !== undefined) this.digest.remove(id, hash64(bytesOf(held.bytes)));
   }
 }
 
@@ -254,20 +309,32 @@ function encodeCommit({ cursor, view }: StateCommit): Uint8Array {
 }
 
 function encodePuts(puts: readonly (readonly [ResourceId, HeldResource])[], size: number): Uint8Array {
-  const payload = new Uint8Array(1 + size);
-  const data = new DataView(payload.buffer);
+  const payload = Buffer.alloc(1 + size);
+  const data = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
   payload[0] = tagPuts;
   let at = 1;
   for (const [id, resource] of puts) {
-    const bytes = bytesOf(resource.bytes);
-    data.setUint32(at, bytes.length, true);
+    const nameLength = nameBytes(resource);
+    const { length } = resource.bytes;
+    const nameAt = at + putHeadBytes;
+    const bytes = payload.subarray(nameAt + nameLength, nameAt + nameLength + length);
+    bytes.write(resource.bytes, "latin1");
+    if (resource.kind === "service") payload.write(resource.name, nameAt, "utf8");
+    const { low, high } = hash64(bytes);
+    data.setUint32(at, length, true);
     data.setUint8(at + 4, kinds.indexOf(resource.kind));
-    data.setBigUint64(at + 5, id, true);
-    data.setBigUint64(at + 13, resource.kind === "backend" ? resource.service : 0n, true);
-    payload.set(bytes, at + putHeadBytes);
-    at += putHeadBytes + bytes.length;
+    data.setUint32(at + 5, nameLength, true);
+    data.setBigUint64(at + 9, id, true);
+    data.setBigUint64(at + 17, resource.kind === "backend" ? resource.service : 0n, true);
+    data.setUint32(at + 25, low, true);
+    data.setUint32(at + 29, high, true);
+    at = nameAt + nameLength + length;
   }
   return encodeRecord(payload);
+}
+
+function nameBytes(resource: HeldResource): number {
+  return resource.kind === "service" ? Buffer.byteLength(resource.name) : 0;
 }
 
 function encodeRemovals(ids: readonly ResourceId[]): Uint8Array {

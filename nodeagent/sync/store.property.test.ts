@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Digest } from "@weft/proto/digest.ts";
 import { addressFromBytes } from "@weft/proto/address.ts";
-import { hash64 } from "@weft/proto/hash.ts";
+import { hash64, hashToBigint } from "@weft/proto/hash.ts";
 import { encodedBackend, encodedName, encodedService, encodedUnknown } from "./described-resources.ts";
 import type { EncodedResource } from "./described-resources.ts";
 import { readPart } from "./received-resource.ts";
@@ -197,6 +197,11 @@ function assertEqual(store: Store, model: ReadonlyMap<bigint, Put>): void {
   assert.equal(store.digest, digest.root);
   store.recount();
   assert.equal(store.digest, digest.root);
+  // What was asked before the next commit must not be what is told after it.
+  assert.deepEqual(
+    new Map(store.hashesIn(Array.from({ length: 1_024 }, (_, i) => i)).map(({ id, hash }) => [id, hash])),
+    new Map([...model.values()].map(({ resource: { id, bytes } }) => [id, hashToBigint(hash64(bytes))])),
+  );
   assert.equal(store.size, model.size);
   assert.deepEqual([...store.serviceNames()].toSorted(), servicesOf(model).toSorted());
   for (const name of services) {

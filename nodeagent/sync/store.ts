@@ -10,6 +10,7 @@ import { hash64, hashToBigint } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import type { PlanInput, ServiceView } from "../plan/plan-input.ts";
 import { bytesOf } from "./kept-bytes.ts";
+import { plainBackend } from "./plain-backend.ts";
 import type { HeldResource, ReceivedPart } from "./received-resource.ts";
 
 /** What a complete delta prunes beyond what it names. */
@@ -40,16 +41,27 @@ interface Membership {
   name: string | undefined;
   /** The Service, once it was asked for. */
   decoded: Service | undefined;
-  readonly backends: Set<ResourceId>;
+  /** Not only ids: planning everything would look each of them up. */
+  readonly backends: Map<ResourceId, HeldResource>;
 }
 
 export class Store implements PlanInput {
-  readonly #resources = new Map<ResourceId, HeldResource>();
+  readonly #resources: Map<ResourceId, HeldResource>;
   // By id of the service; an entry exists while it has a name or a backend.
   readonly #members = new Map<ResourceId, Membership>();
   readonly #idsByName = new Map<string, ResourceId>();
-  #digest = new Digest();
+  #digest: Digest;
+  // Ids of each digest bucket, while somebody asks for them: 8 bytes a resource and what arrays have to spare, 4 MB for 250,000.
+  #idsByBucket: readonly ResourceId[][] | undefined;
   readonly #counts = { service: 0, backend: 0, name: 0, unknown: 0 };
+
+  /** @param saved what it holds from the start; it is this store's from now on, and `digest` is believed */
+  constructor(saved?: { readonly resources: Map<ResourceId, HeldResource>; readonly digest: Digest }) {
+    this.#resources = saved?.resources ?? new Map();
+    this.#digest = saved?.digest ?? new Digest();
+    const touched = new Set<string>();
+    for (const [id, resource] of this.#resources) this.#index(id, resource, touched);
+  }
 
   /** Root digest of what is held. */
   get digest(): bigint {
@@ -85,7 +97,10 @@ export class Store implements PlanInput {
     const members = id === undefined ? undefined : this.#members.get(id);
     if (held === undefined || members === undefined) return undefined;
     members.decoded ??= decodeService(held);
-    return { service: members.decoded, backends: { [Symbol.iterator]: () => this.#backends(members.backends) } };
+    return {
+      service: members.decoded,
+      backends: { [Symbol.iterator]: () => decodeBackends(members.backends.values()) },
+    };
   }
 
   /** How many of the services held would be gone after a commit of these parts. */
@@ -155,7 +170,7 @@ export class Store implements PlanInput {
       for (const id of removed) {
         if (isStray(id)) stray = id;
         if (this.#resources.get(id)?.kind !== "service") continue;
-        for (const member of this.#members.get(id)?.backends ?? []) if (isStray(member)) stray = member;
+        for (const member of this.#members.get(id)?.backends.keys() ?? []) if (isStray(member)) stray = member;
       }
     }
     if (stray === undefined) return undefined;
@@ -169,33 +184,64 @@ export class Store implements PlanInput {
     this.#digest = digest;
   }
 
+  /** Compares buckets from `from` to `until` - 1 with the bytes held. Those that differed are corrected, and returned. */
+  auditDigest(from: number, until: number): number[] {
+    const right = new Digest();
+    for (const [id, { bytes }] of this.#resources) {
+      const bucket = bucketOf(id);
+      if (bucket >= from && bucket < until) right.add(id, hash64(bytesOf(bytes)));
+    }
+    const corrected: number[] = [];
+    for (let bucket = from; bucket < until; bucket++) if (this.#digest.correct(bucket, right)) corrected.push(bucket);
+    return corrected;
+  }
+
   /** Sums of all buckets in order. */
   bucketSums(): bigint[] {
     return Array.from({ length: digestBuckets }, (_, i) => this.#digest.bucket(i));
   }
 
-  /** Ids and hashes of what is held in these buckets. */
+  /** Ids and hashes of what is held in these buckets. The first call reads all ids and keeps them by bucket for the next. */
   hashesIn(buckets: Iterable<number>): { readonly id: ResourceId; readonly hash: bigint }[] {
-    const asked = new Set(buckets);
     const found: { readonly id: ResourceId; readonly hash: bigint }[] = [];
-    if (asked.size === 0) return found;
-    for (const [id, resource] of this.#resources) {
-      if (asked.has(bucketOf(id))) found.push({ id, hash: hashToBigint(hash64(bytesOf(resource.bytes))) });
+    for (const bucket of new Set(buckets)) {
+      this.#idsByBucket ??= this.#readBuckets();
+      for (const id of this.#idsByBucket[bucket] ?? []) {
+        const held = this.#resources.get(id);
+        if (held !== undefined) found.push({ id, hash: hashToBigint(hash64(bytesOf(held.bytes))) });
+      }
     }
     return found;
+  }
+
+  /** Whether ids are kept by bucket. */
+  get hasBuckets(): boolean {
+    return this.#idsByBucket !== undefined;
+  }
+
+  /** Nobody asks any more. */
+  forgetBuckets(): void {
+    this.#idsByBucket = undefined;
+  }
+
+  #readBuckets(): readonly ResourceId[][] {
+    const ids: readonly ResourceId[][] = Array.from({ length: digestBuckets }, () => []);
+    for (const id of this.#resources.keys()) ids[bucketOf(id)]?.push(id);
+    return ids;
   }
 
   #collectRemoval(id: ResourceId, listed: ReadonlySet<ResourceId>, into: Set<ResourceId>): void {
     if (listed.has(id)) return;
     into.add(id);
     if (this.#resources.get(id)?.kind !== "service") return;
-    for (const member of this.#members.get(id)?.backends ?? []) if (!listed.has(member)) into.add(member);
+    for (const member of this.#members.get(id)?.backends.keys() ?? []) if (!listed.has(member)) into.add(member);
   }
 
   #remove(id: ResourceId, touched: Set<string>): HeldResource | undefined {
     const held = this.#resources.get(id);
     if (held === undefined) return undefined;
     this.#resources.delete(id);
+    this.forgetBuckets();
     this.#digest.remove(id, hash64(bytesOf(held.bytes)));
     this.#unindex(id, held, touched);
     return held;
@@ -209,6 +255,7 @@ export class Store implements PlanInput {
       this.#unindex(id, before, touched);
     }
     this.#resources.set(id, resource);
+    if (before === undefined) this.forgetBuckets();
     this.#digest.add(id, hash64(bytesOf(resource.bytes)));
     this.#index(id, resource, touched);
     return true;
@@ -222,7 +269,7 @@ export class Store implements PlanInput {
       touched.add(resource.name);
     } else if (resource.kind === "backend") {
       const members = this.#membership(resource.service);
-      members.backends.add(id);
+      members.backends.set(id, resource);
       if (members.name !== undefined) touched.add(members.name);
     }
   }
@@ -243,17 +290,10 @@ export class Store implements PlanInput {
     if (members.name === undefined && members.backends.size === 0) this.#members.delete(owner);
   }
 
-  *#backends(ids: ReadonlySet<ResourceId>): Generator<Backend, undefined> {
-    for (const id of ids) {
-      const held = this.#resources.get(id);
-      if (held !== undefined) yield decodeBackend(held);
-    }
-  }
-
   #membership(service: ResourceId): Membership {
     const found = this.#members.get(service);
     if (found !== undefined) return found;
-    const made: Membership = { name: undefined, decoded: undefined, backends: new Set() };
+    const made: Membership = { name: undefined, decoded: undefined, backends: new Map() };
     this.#members.set(service, made);
     return made;
   }
@@ -266,7 +306,13 @@ function decodeService(held: HeldResource): Service {
   return kind.value;
 }
 
+function* decodeBackends(held: Iterable<HeldResource>): Generator<Backend, undefined> {
+  for (const one of held) yield decodeBackend(one);
+}
+
 function decodeBackend(held: HeldResource): Backend {
+  const plain = plainBackend(held.bytes);
+  if (plain !== undefined) return plain.backend;
   const { kind } = fromBinary(ResourceSchema, bytesOf(held.bytes));
   if (kind.case !== "backend") throw new TypeError(`held as a backend: ${kind.case}`);
   return kind.value;

@@ -2,18 +2,21 @@ import { Client, Server, status } from "@grpc/grpc-js";
 import type { ServiceError } from "@grpc/grpc-js";
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { clientCredentials } from "../program/credentials.ts";
 import { ProgramError } from "../program/errors.ts";
 import { createLog, silentLog } from "../program/log.ts";
 import { makeAuthority, makeCertificate } from "../program/testing-certificates.ts";
 import type { ClientSecurity, ServerSecurity } from "../program/tls-flags.ts";
 import { listenGrpc } from "./listener.ts";
-import type { GrpcListener, RefusedReason } from "./listener.ts";
+import type { GrpcListener, ListenerLimits, RefusedReason } from "./listener.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-listener-"));
 const stop = new AbortController();
@@ -60,6 +63,8 @@ async function start(
   security: ServerSecurity,
   refused: RefusedReason[] = [],
   lines: string[] = [],
+  limits: Partial<ListenerLimits> = {},
+  signal = stop.signal,
 ): Promise<GrpcListener> {
   const server = new Server();
   server.addService(
@@ -74,8 +79,9 @@ async function start(
   const log = createLog({ logLevel: "info", logFormat: "text", write: (line) => lines.push(line) });
   const options = {
     log,
-    signal: stop.signal,
+    signal,
     pollMs: 20,
+    limits,
     refused: (reason: RefusedReason) => void refused.push(reason),
   };
   return listenGrpc(server, { host: "127.0.0.1", port: 0 }, security, options);
@@ -267,6 +273,95 @@ describe("a listener without TLS", () => {
   });
 });
 
+describe("a listener's bounds", () => {
+  const dial = (address: string, files: { cert: string; key: string }): TLSSocket => {
+    const [ca_, cert, key] = [ca.cert, files.cert, files.key].map((file) => readFileSync(file));
+    const socket = connectTls({ port: portOf(address), host: "127.0.0.1", ca: ca_, cert, key, ALPNProtocols: ["h2"] });
+    socket.on("error", () => undefined).resume();
+    return socket;
+  };
+  const dialPlain = (address: string): Socket => {
+    const socket = connect(portOf(address), "127.0.0.1");
+    socket.on("error", () => undefined).resume();
+    return socket;
+  };
+
+  test("so many connections of one certificate, and others beside them", async () => {
+    const refused: RefusedReason[] = [];
+    await using listener = await start(serverTls, refused, [], { connectionsPerCertificateMax: 2 });
+    const first = dial(listener.address, clientFiles);
+    await once(first, "secureConnect");
+    const second = dial(listener.address, clientFiles);
+    await once(second, "secureConnect");
+    const third = dial(listener.address, clientFiles);
+    await once(third, "close");
+    await until(() => refused.length > 0);
+    assert.deepEqual(refused, ["connections-limit"]);
+    const other = makeCertificate(folder, "other", ca, "URI:weft://node/n2");
+    assert.match(await whoAmI(listener.address, clientTls(other)), /^URI:weft:\/\/node\/n2/);
+    first.destroy();
+    await untilAsync(async () => (await whoAmI(listener.address, clientTls(clientFiles))).startsWith("URI:"));
+    second.destroy();
+  });
+
+  test("so many connections in all", async () => {
+    const refused: RefusedReason[] = [];
+    await using listener = await start({ kind: "insecure" }, refused, [], { connectionsMax: 1 });
+    const first = dialPlain(listener.address);
+    await once(first, "connect");
+    const second = dialPlain(listener.address);
+    await once(second, "close");
+    assert.deepEqual(refused, ["connections-limit"]);
+    first.destroy();
+    await untilAsync(async () => (await whoAmI(listener.address, { kind: "insecure" })) === "nobody");
+  });
+
+  test("a TLS handshake that is not finished, at its start or in its middle, is ended as silent", async () => {
+    const refused: RefusedReason[] = [];
+    await using listener = await start(serverTls, refused, [], { handshakeMs: 300 });
+    const mute = dialPlain(listener.address);
+    const half = dialPlain(listener.address);
+    half.write(Uint8Array.of(0x16, 3, 1, 2, 0, 1));
+    await Promise.all([once(mute, "close"), once(half, "close")]);
+    await until(() => refused.length === 2);
+    assert.deepEqual(refused, ["silent", "silent"]);
+  });
+
+  for (const security of [serverTls, { kind: "insecure" }] as const) {
+    test(`a connection that says nothing any more is cut, one that does is not: ${security.kind}`, async () => {
+      await using listener = await start(security, [], [], { silentMs: 2_000 });
+      const [mute, talking] = [0, 1].map(() =>
+        security.kind === "tls" ? dial(listener.address, clientFiles) : dialPlain(listener.address),
+      ) as [Socket, Socket];
+      for (const socket of [mute, talking]) {
+        if (security.kind === "tls") await once(socket, "secureConnect");
+        socket.write(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0", "latin1"));
+      }
+      // PING.
+      const ping = Uint8Array.of(0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8);
+      const timer = setInterval(() => talking.write(ping), 50);
+      await once(mute, "close");
+      clearInterval(timer);
+      assert.equal(talking.destroyed, false);
+      talking.destroy();
+    });
+  }
+
+  test("accepts nothing more once it is told to stop, and keeps what it has", async () => {
+    const told = new AbortController();
+    await using listener = await start({ kind: "insecure" }, [], [], {}, told.signal);
+    const held = dialPlain(listener.address);
+    held.write(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0", "latin1"));
+    await once(held, "data");
+    told.abort();
+    const late = connect(portOf(listener.address), "127.0.0.1");
+    const [error] = (await once(late, "error")) as [Error & { code?: string }];
+    assert.equal(error.code, "ECONNREFUSED");
+    assert.equal(held.destroyed, false);
+    held.destroy();
+  });
+});
+
 describe("files that are not good", () => {
   const garbage = join(folder, "garbage.pem");
   writeFileSync(garbage, "not a certificate");
@@ -307,6 +402,8 @@ function tornCertificate(): string {
   writeFileSync(file, "-----BEGIN CERTIFICATE-----\nMIIBdummy\n-----END CERTIFICATE-----\n");
   return file;
 }
+
+const portOf = (address: string): number => Number(address.split(":")[1]);
 
 async function until(condition: () => boolean): Promise<void> {
   await untilAsync(() => Promise.resolve(condition()));

@@ -5,7 +5,7 @@
 import { ServerCredentials } from "@grpc/grpc-js";
 import type { Server } from "@grpc/grpc-js";
 import { Socket as NetSocket, createServer as createPlainServer } from "node:net";
-import type { Server as NetServer, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { fromErrno } from "../program/errno.ts";
@@ -25,11 +25,12 @@ export type RefusedReason =
   | "no-client-certificate"
   | "untrusted-client-certificate"
   | "tls-handshake"
+  | "connections-limit"
   | "silent";
 
 export interface GrpcListenerOptions {
   readonly log: Log;
-  /** Ends the watching of certificate files; the listener itself is ended by `close`. */
+  /** Ends the watching of certificate files and the accepting; connections are ended by `close`. */
   readonly signal: AbortSignal;
   /** For a metric; called for every refused connection, whereas the log is limited. */
   readonly refused?: (reason: RefusedReason) => void;
@@ -37,7 +38,27 @@ export interface GrpcListenerOptions {
   readonly isShared?: boolean;
   /** How often certificate files are read again. Default: 5 s. */
   readonly pollMs?: number;
+  /** Default: `listenerLimits`. */
+  readonly limits?: Partial<ListenerLimits>;
 }
+
+export interface ListenerLimits {
+  /** Open connections. */
+  readonly connectionsMax: number;
+  /** Open connections of one client certificate. */
+  readonly connectionsPerCertificateMax: number;
+  /** To the first bytes, or to the end of the TLS handshake. */
+  readonly handshakeMs: number;
+  /** A connection on which nothing was read for so long is cut: a live one answers pings. */
+  readonly silentMs: number;
+}
+
+export const listenerLimits: ListenerLimits = {
+  connectionsMax: 24_000,
+  connectionsPerCertificateMax: 64,
+  handshakeMs: 10_000,
+  silentMs: 90_000,
+};
 
 export interface GrpcListener extends AsyncDisposable {
   /** "HOST:PORT" as bound. */
@@ -47,7 +68,7 @@ export interface GrpcListener extends AsyncDisposable {
 }
 
 const backlog = 4_096;
-const handshakeTimeoutMs = 10_000;
+const sweepsPerSilence = 3;
 const logIntervalMs = 10_000;
 
 const remedies: Readonly<Record<RefusedReason, string>> = {
@@ -59,6 +80,8 @@ const remedies: Readonly<Record<RefusedReason, string>> = {
     "the client's certificate is not from an authority in --tls-client-ca, or has expired",
   "tls-handshake":
     "the TLS handshake failed: check the client's --tls-ca, the names in --tls-cert and the versions of both",
+  "connections-limit":
+    "too many connections are open; is a client started again and again, or a load balancer in between?",
   silent: "the client connected and sent nothing in time",
 };
 
@@ -73,47 +96,90 @@ export async function listenGrpc(
 ): Promise<GrpcListener> {
   // TLS ends in our own socket; grpc-js finds the client's certificate on it all the same (`getAuthContext`).
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const limits = { ...listenerLimits, ...options.limits };
   const sockets = new Set<Socket>();
   const refuse = limitedRefusal(options);
   const accept = (socket: Socket): void => injector.injectConnection(socket);
-  const listener = security.kind === "tls" ? listenTls(security, options, accept, refuse) : listenPlain(accept, refuse);
-  listener.on("connection", (socket: Socket) => {
-    socket.setNoDelay(true);
+  const begin =
+    security.kind === "tls"
+      ? tlsHandshakes(security, options, limits, accept, refuse)
+      : plainStarts(limits, accept, refuse);
+  const listener = createPlainServer({ noDelay: true }, (socket) => {
     peerOf(socket);
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
+    if (sockets.size > limits.connectionsMax) refuse("connections-limit", socket);
+    else begin(socket);
   });
   await new Promise<void>((resolve, reject) => {
     listener.once("error", (error) => reject(fromErrno(error, `listen on ${printHostPort(at)} for gRPC`)));
     listener.listen({ host: at.host, port: at.port, backlog, reusePort: options.isShared ?? false }, resolve);
   });
-  const close = (graceMs = 1_000): Promise<void> =>
-    new Promise((resolve) => {
-      injector.drain(graceMs);
-      const cut = setTimeout(() => {
-        for (const socket of sockets) socket.destroy();
-      }, graceMs);
-      listener.close(() => {
-        clearTimeout(cut);
-        injector.destroy();
-        resolve();
-      });
-    });
-  return { address: printBound(listener.address()), close, [Symbol.asyncDispose]: () => close() };
+  // As when file descriptors run out: the next connections may fare better.
+  listener.on("error", (error) => options.log.error("cannot accept a connection", { problem: error.message }));
+  const address = printBound(listener.address());
+  const closed = new Promise<void>((resolve) => listener.once("close", resolve));
+  const stopAccepting = (): void => void listener.close();
+  options.signal.addEventListener("abort", stopAccepting, { once: true });
+  const stopSweeps = cutSilent(sockets, limits.silentMs);
+  const close = async (graceMs = 1_000): Promise<void> => {
+    options.signal.removeEventListener("abort", stopAccepting);
+    injector.drain(graceMs);
+    stopAccepting();
+    const cut = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await closed;
+    clearTimeout(cut);
+    stopSweeps();
+    injector.destroy();
+  };
+  return { address, close, [Symbol.asyncDispose]: () => close() };
+}
+
+// Destroys connections on which nothing was read for a while. Needed beside keepalive: node:http2 waits for ever to end a
+// session whose last frames the other end does not read. Returns how to stop.
+function cutSilent(sockets: ReadonlySet<Socket>, silentMs: number): () => void {
+  const reads = new WeakMap<Socket, { readonly bytes: number; readonly sinceMs: number }>();
+  const everyMs = silentMs / sweepsPerSilence;
+  let sweptMs = performance.now();
+  const sweep = (): void => {
+    const nowMs = performance.now();
+    // When this program was stopped for a while, what clients sent meanwhile is not read yet.
+    const isLate = nowMs - sweptMs > everyMs * 2;
+    sweptMs = nowMs;
+    for (const socket of sockets) {
+      const known = reads.get(socket);
+      if (known === undefined || known.bytes !== socket.bytesRead || isLate) {
+        reads.set(socket, { bytes: socket.bytesRead, sinceMs: nowMs });
+      } else if (nowMs - known.sinceMs > silentMs) {
+        socket.destroy();
+      }
+    }
+  };
+  const timer = setInterval(sweep, everyMs).unref();
+  return () => clearInterval(timer);
 }
 
 type Refuse = (reason: RefusedReason, socket: Socket, detail?: string) => void;
 
-function listenPlain(accept: (socket: Socket) => void, refuse: Refuse): NetServer {
-  return createPlainServer((socket) => {
-    const silent = setTimeout(() => refuse("silent", socket), handshakeTimeoutMs);
+function plainStarts(
+  { handshakeMs }: ListenerLimits,
+  accept: (socket: Socket) => void,
+  refuse: Refuse,
+): (socket: Socket) => void {
+  return (socket) => {
+    const silent = setTimeout(() => refuse("silent", socket), handshakeMs);
     const ignore = (): void => undefined;
     socket.on("error", ignore);
     socket.once("close", () => clearTimeout(silent));
     socket.once("readable", () => {
       const bytes: unknown = socket.read();
       clearTimeout(silent);
-      if (!(bytes instanceof Uint8Array)) return;
+      if (!(bytes instanceof Uint8Array)) {
+        socket.destroy();
+        return;
+      }
       const speech = speechOf(bytes);
       if (speech === "http2") {
         // node:http2 takes what the socket has buffered before it takes over the handle.
@@ -124,15 +190,16 @@ function listenPlain(accept: (socket: Socket) => void, refuse: Refuse): NetServe
         refuse(speech === "tls" ? "tls-on-plain-port" : "not-http2", socket);
       }
     });
-  });
+  };
 }
 
-function listenTls(
+function tlsHandshakes(
   files: Extract<ServerSecurity, { readonly kind: "tls" }>,
   options: GrpcListenerOptions,
+  limits: ListenerLimits,
   accept: (socket: Socket) => void,
   refuse: Refuse,
-): NetServer {
+): (socket: Socket) => void {
   const names = {
     ca: ["--tls-client-ca", files.clientCaFile] as const,
     identity: { cert: ["--tls-cert", files.certFile] as const, key: ["--tls-key", files.keyFile] as const },
@@ -143,19 +210,35 @@ function listenTls(
     key: material.identity?.key,
     minVersion: "TLSv1.2" as const,
   });
-  const material = watchTlsFiles(names, options, (changed) => listener.setSecureContext(contextOf(changed)));
-  const listener = createTlsServer(
+  const material = watchTlsFiles(names, options, (changed) => handshakes.setSecureContext(contextOf(changed)));
+  const counts = new Map<string, number>();
+  // Never listens itself: what the listener accepts is given to it.
+  const handshakes = createTlsServer(
     {
       ...contextOf(material),
       requestCert: true,
       rejectUnauthorized: true,
       ALPNProtocols: ["h2"],
-      handshakeTimeout: handshakeTimeoutMs,
+      handshakeTimeout: limits.handshakeMs,
     },
-    accept,
+    (socket) => {
+      const certificate = socket.getPeerX509Certificate()?.fingerprint256 ?? "";
+      const count = (counts.get(certificate) ?? 0) + 1;
+      if (count > limits.connectionsPerCertificateMax) {
+        refuse("connections-limit", socket);
+        return;
+      }
+      counts.set(certificate, count);
+      socket.once("close", () => {
+        const left = (counts.get(certificate) ?? 0) - 1;
+        if (left > 0) counts.set(certificate, left);
+        else counts.delete(certificate);
+      });
+      accept(socket);
+    },
   );
-  listener.on("tlsClientError", (error, socket) => refuse(handshakeFailure(error, socket), socket, detailOf(error)));
-  return listener;
+  handshakes.on("tlsClientError", (error, socket) => refuse(handshakeFailure(error, socket), socket, detailOf(error)));
+  return (socket) => void handshakes.emit("connection", socket);
 }
 
 function handshakeFailure(error: Error, socket: TLSSocket): RefusedReason {

@@ -182,3 +182,43 @@ describe("metrics", () => {
     assert.throws(() => metrics.histogram({ name: "weft_h", help: "" }, [1, 1]), /must ascend/);
   });
 });
+
+test("OpenMetrics, for those who ask: counters by family, bounds as floats, exemplars, and an end", () => {
+  const metrics = new Metrics();
+  metrics.counter({ name: "a_total", help: "As." }).inc(2);
+  metrics.observed("counter", { name: "b_total", help: "Bs." }, () => 3);
+  const seconds = metrics.histogram({ name: "c_seconds", help: "Cs." }, [0.5, 1]);
+  seconds.observe(0.1, { labels: { revision: "6" }, atSeconds: 10 });
+  seconds.observe(0.25, { labels: { trace_id: "ab" }, atSeconds: 12.5 });
+  seconds.observe(7, { labels: { revision: "8" }, atSeconds: 13 });
+  seconds.observe(0.75);
+  const lines = metrics.print("openmetrics").split("\n");
+  assert.deepEqual(lines.slice(lines.indexOf("# HELP a As.")), [
+    "# HELP a As.",
+    "# TYPE a counter",
+    "a_total 2",
+    "# HELP b Bs.",
+    "# TYPE b counter",
+    "b_total 3",
+    "# HELP c_seconds Cs.",
+    "# TYPE c_seconds histogram",
+    'c_seconds_bucket{le="0.5"} 2 # {trace_id="ab"} 0.25 12.500',
+    'c_seconds_bucket{le="1.0"} 3',
+    'c_seconds_bucket{le="+Inf"} 4 # {revision="8"} 7 13.000',
+    "c_seconds_sum 8.1",
+    "c_seconds_count 4",
+    "# EOF",
+    "",
+  ]);
+  assert.ok(!metrics.print().includes("# {"), "the text format knows no exemplars");
+  assert.throws(() => metrics.observed("counter", { name: "d", help: "" }, () => 0), /must end in _total/);
+});
+
+for (const [accept, as] of [
+  [undefined, "text"],
+  ["*/*", "text"],
+  ["text/plain;version=0.0.4", "text"],
+  ["application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", "openmetrics"],
+] as const) {
+  test(`an Accept of ${accept} is answered by ${as}`, () => assert.equal(Metrics.accepted(accept), as));
+}

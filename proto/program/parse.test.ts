@@ -238,3 +238,28 @@ describe("a program with commands", () => {
     });
   }
 });
+
+describe("a command with an operand", () => {
+  const command = defineCommand({
+    name: "weft trace",
+    summary: "Shows a revision.",
+    flags: { revision: text({ value: "N", help: "Which." }), output: text({ short: "o", help: "Form." }) },
+    operand: "revision",
+    examples: [],
+  });
+  for (const argv of ["7", "--revision 7", "-o x 7", "7 -o x"]) {
+    test(`takes it as a bare word or as its flag: ${argv}`, () => {
+      const parsed = parseCommand(command, argv.split(" "), {});
+      assert.equal(parsed.kind === "run" && parsed.values.revision, "7");
+    });
+  }
+  for (const argv of ["7 8", "7 --revision 8", "--revision 8 7"]) {
+    test(`takes one only: ${argv}`, () => {
+      assert.equal(parseCommand(command, argv.split(" "), {}).kind, "usage-error");
+    });
+  }
+  test("shows it in its usage", () => {
+    const help = parseCommand(command, ["--help"], {});
+    assert.match(help.kind === "help" ? help.text : "", /^ {2}weft trace \[N\] \[flags\]$/m);
+  });
+});

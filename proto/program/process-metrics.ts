@@ -17,6 +17,21 @@ export function addProcessMetrics(metrics: Metrics, program: string): void {
   );
   metrics.observed(
     "gauge",
+    { name: "nodejs_heap_size_used_bytes", help: "JavaScript objects, bytes." },
+    () => process.memoryUsage().heapUsed,
+  );
+  metrics.observed(
+    "gauge",
+    { name: "nodejs_heap_size_total_bytes", help: "Reserved for JavaScript objects, bytes." },
+    () => process.memoryUsage().heapTotal,
+  );
+  metrics.observed(
+    "gauge",
+    { name: "nodejs_external_memory_bytes", help: "Buffers and what else objects stand for, bytes." },
+    () => process.memoryUsage().external,
+  );
+  metrics.observed(
+    "gauge",
     { name: "process_start_time_seconds", help: "Start of the process, unix seconds." },
     () => startSeconds,
   );

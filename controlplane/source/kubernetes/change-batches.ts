@@ -2,7 +2,7 @@
  * Folds the changes that were read in one turn of the event loop, of all kinds, into one batch: what the API server sent
  * together is one commit. What a relist found goes out on its own, behind what came before it.
  */
-import type { RecordChange, SourceSink } from "../source.ts";
+import type { RecordChange, RecordKind, SourceSink } from "../source.ts";
 
 export class ChangeBatches {
   readonly #sink: SourceSink;
@@ -22,9 +22,9 @@ export class ChangeBatches {
     this.#pending.push(...changes);
   }
 
-  relisted(changes: readonly RecordChange[], noticedAtMs: number): void {
+  relisted(kind: RecordKind, changes: readonly RecordChange[], noticedAtMs: number): void {
     this.flush();
-    if (changes.length > 0) this.#sink.changes({ changes, isRelist: true, noticedAtMs });
+    this.#sink.changes({ changes, isRelist: true, kinds: [kind], noticedAtMs });
   }
 
   flush(): void {

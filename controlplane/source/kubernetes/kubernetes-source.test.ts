@@ -283,7 +283,7 @@ describe("when the API server", () => {
     });
   }
 
-  test("forgot its history and nothing differs, nothing is said", async () => {
+  test("forgot its history and nothing differs, no more is said than that it was compared", async () => {
     await using api = await ScriptedApi.start();
     api.put("Service", serviceObject("a"));
     await using run = await SourceRun.synced(api);
@@ -291,6 +291,7 @@ describe("when the API server", () => {
     api.cut("Service");
     await run.until(() => run.metric('weft_kubernetes_syncs_total{kind="Service",reason="expired"}') === 1);
     assert.deepEqual(run.batches, []);
+    assert.deepEqual(run.compared, ["Service"]);
   });
 
   test("is away and comes back, nothing is removed meanwhile, and everything is compared", async () => {

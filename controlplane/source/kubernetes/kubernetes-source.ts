@@ -1,7 +1,7 @@
 /** A cluster as a source: one reflector per kind, one HTTP client, one watch per kind. */
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Metrics } from "@weft/proto/program/metrics.ts";
-import type { Source, SourceSink } from "../source.ts";
+import type { RecordChange, RecordKind, Source, SourceSink } from "../source.ts";
 import type { Access } from "./access.ts";
 import { ApiClient } from "./api-client.ts";
 import { ChangeBatches } from "./change-batches.ts";
@@ -56,24 +56,24 @@ export class KubernetesSource implements Source {
     const batches = new ChangeBatches(sink);
     const failureLog = new FailureLog();
     let isSynced = false;
-    const compared: ReflectorSink["compared"] = (changes, noticedAtMs) => {
-      batches.relisted(changes, noticedAtMs);
+    const compared = (kind: RecordKind, changes: readonly RecordChange[], noticedAtMs: number): void => {
+      batches.relisted(kind, changes, noticedAtMs);
       if (isSynced || this.#reflectors.some(([, reflector]) => !reflector.isSynced)) return;
       isSynced = true;
       sink.synced();
     };
-    const reflectorSink: ReflectorSink = {
+    const sinkOf = (kind: RecordKind): ReflectorSink => ({
       changed: (changes, noticedAtMs) => batches.add(changes, noticedAtMs),
-      compared,
+      compared: (changes, noticedAtMs) => compared(kind, changes, noticedAtMs),
       refused: onRefusals,
-    };
+    });
     this.#reflectors = watchedKinds.map((kind) => [
       kind,
       new Reflector({
         kind,
         client,
         codec: jsonCodec,
-        sink: reflectorSink,
+        sink: sinkOf(kind.kind),
         limits: { ...reflectorLimits, ...limits },
         log,
         failureLog,

@@ -16,7 +16,10 @@ const waitMs = 20_000;
 const impatient: Partial<ReflectorLimits> = { backoffFirstMs: 5, backoffMostMs: 50 };
 
 export class SourceRun implements AsyncDisposable {
+  /** Without relists that found no difference: there is one of each kind at each sync. */
   readonly batches: ChangeBatch[] = [];
+  /** Kinds, once for each relist. */
+  readonly compared: RecordKind[] = [];
   readonly refused: string[] = [];
   readonly cleared: string[] = [];
   readonly metrics = new Metrics();
@@ -53,6 +56,7 @@ export class SourceRun implements AsyncDisposable {
     await run.until(() => run.timesSynced > 0);
     await run.until(() => api.watches("Service") + api.watches("EndpointSlice") + api.watches("Node") === 3);
     run.batches.length = 0;
+    run.compared.length = 0;
     api.asked.length = 0;
     return run;
   }
@@ -61,7 +65,8 @@ export class SourceRun implements AsyncDisposable {
     const sink = {
       synced: (): void => void this.timesSynced++,
       changes: (batch: ChangeBatch): void => {
-        this.batches.push(batch);
+        if (batch.isRelist) this.compared.push(...(batch.kinds ?? []));
+        if (batch.changes.length > 0) this.batches.push(batch);
         for (const change of batch.changes) {
           if (change.op === "put") this.records.set(`${change.record.kind} ${change.record.name}`, change.record);
           else this.records.delete(`${change.kind} ${change.name}`);

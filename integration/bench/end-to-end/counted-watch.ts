@@ -3,6 +3,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import https from "node:https";
 import type { IncomingMessage } from "node:http";
+import { tokenOf } from "../../kube/api-client.ts";
 import type { ObjectName } from "../../kube/api-client.ts";
 import type { ApiAccess } from "../../kube/kubeconfig.ts";
 
@@ -29,10 +30,8 @@ export class CountedWatch {
     const { name: slice, namespace = "default" } = name.metadata;
     const query = new URLSearchParams({ watch: "1", fieldSelector: `metadata.name=${slice}` });
     const url = `${access.url}/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices?${query.toString()}`;
-    const { credential } = access;
-    const token = credential.kind === "token" ? credential.token : fs.readFileSync(credential.file, "utf8");
     const headers = {
-      authorization: `Bearer ${token}`,
+      authorization: `Bearer ${tokenOf(access.credential)}`,
       accept: "application/vnd.kubernetes.protobuf;stream=watch",
     };
     const request = https.get(url, { ca: fs.readFileSync(access.caFile), headers, agent: false });

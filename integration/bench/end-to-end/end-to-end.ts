@@ -20,8 +20,8 @@ const kubeProxy = "kube-proxy";
 const repository = path.resolve(import.meta.dirname, "../../..");
 const quickServices = 1_000;
 const fullServices = 10_000;
-/** Numbers of services that are large, behind the others. */
-const wideServices = 5_000;
+/** Number of the first service with a large slice; the others come before. */
+const firstWideService = 20_000;
 
 export const endToEnd: Bench = {
   name: "end-to-end",
@@ -66,15 +66,16 @@ async function measureWeft(
   { stage, pods, services }: Setting,
   context: BenchContext,
 ): Promise<{ readonly numbers: ProxyNumbers; readonly bytes: EventBytes }> {
-  const { isFull, signal } = context;
+  const { signal } = context;
+  const isLarge = services === fullServices;
   const plan = {
     start: async () => startWeft(stage, signal),
     restMs: 200,
-    quietChanges: isFull ? 300 : 100,
-    steadySeconds: isFull ? 60 : 15,
+    quietChanges: isLarge ? 200 : 100,
+    steadySeconds: isLarge ? 30 : 15,
   };
   const { numbers, proxy } = await measureProxy(plan, { pods, prober: proberOf(stage, weftNode), services }, context);
-  const bytes = await measureBytes(stage, services + wideServices, signal);
+  const bytes = await measureBytes(stage, firstWideService + services, signal);
   await proxy.stop();
   noteFailed(numbers, context);
   return { numbers, bytes };
@@ -99,8 +100,8 @@ async function measurePeer(
     start: async () => startKubeProxy(stage),
     // It takes changes at most once a second.
     restMs: 1_200,
-    quietChanges: context.isFull ? 100 : 30,
-    steadySeconds: context.isFull ? 60 : 15,
+    quietChanges: context.isFull ? 40 : 30,
+    steadySeconds: context.isFull ? 30 : 15,
   };
   const { numbers, proxy } = await measureProxy(plan, { pods, prober: proberOf(stage, peerNode), services }, context);
   await proxy.stop();

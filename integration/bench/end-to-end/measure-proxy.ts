@@ -54,6 +54,7 @@ export async function measureProxy(
   const first = { address: pods.address, port: servicePort, backend: undefined, timeoutMs: coldTimeoutMs };
   const [{ beganUs }, proxy] = await Promise.all([prober.reach(first), run.start()]);
   const coldMs = (beganUs - proxy.startedUs) / 1_000;
+  if (coldMs < 0) throw new Error(`something served before ${proxy.name} was started`);
   context.say(`${proxy.name} serves ${services} services after ${coldMs.toFixed(0)} ms`);
   await delay(settleMs, undefined, { signal });
   for (let i = 0; i < warmUpChanges; i++) await rested(pods.move(prober), run.restMs, signal);

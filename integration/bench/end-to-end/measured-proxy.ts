@@ -13,6 +13,7 @@ export interface MeasuredProxy {
   readonly agent: ProgramUsage;
   /** Undefined: it asks the API server itself. */
   readonly controlplane: ProgramUsage | undefined;
+  /** Nothing is served any more when it resolves. */
   stop(): Promise<void>;
 }
 

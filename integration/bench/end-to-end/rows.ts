@@ -48,7 +48,7 @@ export function rowsOf(weft: ProxyNumbers, peer: ProxyNumbers | undefined): read
 /** Whether a change costs a node more where there are more services. */
 export function growthRow(small: ProxyNumbers, large: ProxyNumbers): Row {
   const ratio = large.quiet.cpuMs.agent / small.quiet.cpuMs.agent;
-  const goal: Goal = { text: "does not grow", isMet: ratio <= growthMost };
+  const goal: Goal = { text: `<= ${growthMost}x`, isMet: ratio <= growthMost };
   return {
     what: `node CPU per quiet change, against ${small.services.toLocaleString("en-US")} services`,
     measured: { value: large.quiet.cpuMs.agent, unit: "ms" },

@@ -51,6 +51,8 @@ export async function setUpStage(context: BenchContext): Promise<Stage> {
   const api = await KubeApi.start({ folder, listen, place: besides(control, "api") });
   const command = nodeCommand("integration/bench/end-to-end/api-writer.ts", api.kubeconfig);
   const process = LabProcess.start("api-writer", command, besides(control, "writer"));
+  // What waits for a write ends then, too.
+  context.signal.addEventListener("abort", () => void process.kill(), { once: true });
   const writer = await RemoteWriter.of(process, (text) => context.say(text));
   await writer.create(Array.from({ length: nodes }, (_, i) => nodeObject(i + 1)));
 

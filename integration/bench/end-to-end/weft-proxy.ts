@@ -17,10 +17,6 @@ export async function startWeft(stage: Stage, signal: AbortSignal): Promise<Meas
   await lab.controlplane.start(["--kubeconfig", api.kubeconfig]);
   await becomeReady(stage, signal);
   const node = lab.node(weftNode);
-  // An earlier one's.
-  if (fs.existsSync(node.bpffs))
-    expectSuccess(await node.runAgent("cleanup", "--bpffs", node.bpffs, "--cgroup", node.cgroup ?? ""));
-  fs.rmSync(node.state, { recursive: true, force: true });
   const startedUs = monotonicUs();
   await node.startAgent();
   return {
@@ -32,6 +28,9 @@ export async function startWeft(stage: Stage, signal: AbortSignal): Promise<Meas
     stop: async () => {
       await node.agent.stop();
       await lab.controlplane.process.stop();
+      // What an agent served stays when it ends.
+      expectSuccess(await node.runAgent("cleanup", "--bpffs", node.bpffs, "--cgroup", node.cgroup ?? ""));
+      fs.rmSync(node.state, { recursive: true });
     },
   };
 }

@@ -69,9 +69,9 @@ export class WeftContestant implements Contestant {
     await this.#api.change(this.#rounds++ % this.#services);
     const { revision } = await reached;
     await settle();
-    const converged = this.controlPlane.converged().find((each) => each.revision === revision);
-    if (converged?.nodes !== this.#agents)
-      throw new Error(`revision ${revision} ran on ${converged?.nodes ?? 0} of ${this.#agents} agents`);
+    const converged = await this.controlPlane.convergence(revision);
+    if (converged.nodes !== this.#agents)
+      throw new Error(`revision ${revision} ran on ${converged.nodes} of ${this.#agents} agents`);
     return roundOf(converged.elapsedMs, before, await countsOf(this.load, this.controlPlane.pid), this.#agents);
   }
 }

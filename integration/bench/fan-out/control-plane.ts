@@ -1,6 +1,7 @@
 /** The real control plane as a process of a bench, on a core of its own. */
 import fs from "node:fs";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LabProcess } from "../../lab/lab-process.ts";
 import type { BenchContext } from "../bench.ts";
 import { onCore, withOpenFiles } from "../cores.ts";
@@ -9,6 +10,7 @@ import { openFilesFor, serverCore } from "./load-client.ts";
 const launcher = path.join(import.meta.dirname, "../../../controlplane/bin/weft-controlplane");
 const readyLimitMs = 120_000;
 const settleLimitMs = 120_000;
+const pollMs = 100;
 
 /** A revision that runs on all nodes that were connected at its commit. */
 export interface Converged {
@@ -21,14 +23,15 @@ export interface Converged {
 export class BenchControlPlane {
   readonly pid: number;
   readonly port: number;
-  readonly #http: string;
+  /** HOST:PORT of probes and metrics. */
+  readonly http: string;
   readonly #process: LabProcess;
   readonly #logFile: string;
 
   private constructor(process: LabProcess, port: number, http: string, logFile: string) {
     this.pid = process.pid;
     this.port = port;
-    this.#http = http;
+    this.http = http;
     this.#process = process;
     this.#logFile = logFile;
   }
@@ -49,7 +52,7 @@ export class BenchControlPlane {
 
   /** Metrics by name, with their labels as printed. */
   async metrics(): Promise<Readonly<Record<string, number>>> {
-    const text = await (await fetch(`http://${this.#http}/metrics`)).text();
+    const text = await (await fetch(`http://${this.http}/metrics`)).text();
     const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
     return Object.fromEntries(
       samples.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
@@ -63,7 +66,7 @@ export class BenchControlPlane {
       if (isSo(await this.metrics())) return;
       if (performance.now() > deadline)
         throw new Error(`the control plane did not get there: ${this.#process.logTail()}`);
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await sleep(pollMs);
     }
   }
 
@@ -74,6 +77,17 @@ export class BenchControlPlane {
       .split("\n")
       .filter((line) => line.includes("revision runs on all nodes"))
       .map((line) => JSON.parse(line) as Converged);
+  }
+
+  /** What it says of this revision, as soon as it does. */
+  async convergence(revision: number): Promise<Converged> {
+    const deadline = performance.now() + settleLimitMs;
+    for (;;) {
+      const converged = this.converged().find((each) => each.revision === revision);
+      if (converged !== undefined) return converged;
+      if (performance.now() > deadline) throw new Error(`revision ${revision} did not run on all agents`);
+      await sleep(pollMs);
+    }
   }
 
   async stop(): Promise<void> {

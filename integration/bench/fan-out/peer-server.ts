@@ -3,25 +3,22 @@
  * number of connections and counts the acks. It does what a control plane cannot do without, and nothing else.
  *
  * Arguments: http2|tcp. Prints `ready PORT`. Each line on stdin is `{"from", "to", "bytes", "agents"}`: sends a delta of that size to
- * all, and prints `acked MICROSECONDS` once that many acks were read.
+ * all, and prints `acked MICROSECONDS` once that many acks were read; or it is `null`: prints `empty` once nobody is connected.
  */
 import http2 from "node:http2";
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 import readline from "node:readline";
 import type { Duplex } from "node:stream";
-import { create } from "@bufbuild/protobuf";
-import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { NodeViewSchema, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
-import type { EncodedResource } from "@weft/controlplane/catalog/resource.ts";
-import { encodeDeltaPart } from "@weft/controlplane/fanout/delta-bytes.ts";
-import type { DeltaPart } from "@weft/controlplane/fanout/delta-bytes.ts";
 import { encodeSmallResponse } from "@weft/controlplane/fanout/responses.ts";
 import { streamLimits } from "@weft/controlplane/fanout/stream-limits.ts";
 import type { Broadcast } from "./peer.ts";
 
 const backlog = 4_096;
-const streamsPerTurn = 64;
+const streamsPerTurn = 32;
 const headerBytes = 5;
 
 /** Welcome, view and Synced of an agent that is up to date, as the control plane writes them. */
@@ -33,6 +30,7 @@ const greeting = framed(
   }),
 );
 const peers = new Set<Duplex>();
+let isEmptyAsked = false;
 let acksLeft = 0;
 let beganMs = 0;
 
@@ -40,7 +38,12 @@ const server = process.argv[2] === "tcp" ? net.createServer({ noDelay: true }, s
 server.listen({ host: "127.0.0.1", port: 0, backlog }, () => {
   process.stdout.write(`ready ${(server.address() as AddressInfo).port}\n`);
 });
-readline.createInterface({ input: process.stdin }).on("line", (line) => broadcast(JSON.parse(line) as Broadcast));
+readline.createInterface({ input: process.stdin }).on("line", (line) => {
+  const asked = JSON.parse(line) as Broadcast | null;
+  if (asked !== null) broadcast(asked);
+  isEmptyAsked = asked === null;
+  sayIfEmpty();
+});
 
 function http2Server(): http2.Http2Server {
   const of = http2.createServer();
@@ -72,7 +75,16 @@ function serve(stream: Duplex): void {
     }
   });
   stream.on("error", () => stream.destroy());
-  stream.on("close", () => peers.delete(stream));
+  stream.on("close", () => {
+    peers.delete(stream);
+    sayIfEmpty();
+  });
+}
+
+function sayIfEmpty(): void {
+  if (!isEmptyAsked || peers.size > 0) return;
+  isEmptyAsked = false;
+  process.stdout.write("empty\n");
 }
 
 // As many at once as the control plane visits in one turn of the event loop: 30 % less CPU than all at once.
@@ -90,27 +102,12 @@ function broadcast({ from, to, bytes, agents }: Broadcast): void {
 
 // One resource that fills it up.
 function deltaOf(from: number, to: number, bytes: number): Uint8Array {
-  const part: DeltaPart = {
-    from: revision(from),
-    buckets: undefined,
-    to: revision(to),
-    part: 0,
-    parts: 1,
-    isMassRemovalConfirmed: false,
-    trace: undefined,
-    removed: [],
-    resources: [],
-    triggers: { ipv4: [], ipv6: [] },
-  };
   const resource = new Uint8Array(bytes);
   // Fields 1 and 4 of Resource: an id, a name.
   resource.set([0x09, 1, 0, 0, 0, 0, 0, 0, 0, 0x22]);
   for (let length = bytes; length > 0; length--) {
-    const cut: EncodedResource = {
-      bytesLength: length,
-      copyTo: (target, at) => target.set(resource.subarray(0, length), at),
-    };
-    const encoded = encodeDeltaPart({ ...part, resources: [cut] });
+    const delta = { from: BigInt(from), to: BigInt(to), resources: [resource.subarray(0, length)] };
+    const encoded = toBinary(SyncResponseSchema, create(SyncResponseSchema, { delta }));
     if (encoded.length <= bytes) return encoded;
   }
   throw new RangeError(`no delta has ${bytes} bytes`);

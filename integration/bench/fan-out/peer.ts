@@ -46,6 +46,13 @@ export class Peer {
     return Number((await acked)[1]) / 1_000;
   }
 
+  /** Resolves when nobody is connected. */
+  async emptied(): Promise<void> {
+    const emptied = this.#process.lineMatching(/^empty$/, ackedLimitMs);
+    this.#process.sendLine("null");
+    await emptied;
+  }
+
   async stop(): Promise<void> {
     await this.#process.kill();
   }

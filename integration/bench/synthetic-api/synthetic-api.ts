@@ -1,8 +1,8 @@
 /** The synthetic API server as a process of a bench. */
 import fs from "node:fs";
 import path from "node:path";
-import type { LabProcess } from "../../lab/lab-process.ts";
 import { nodeCommand } from "../../lab/lab-process.ts";
+import type { LabProcess } from "../../lab/lab-process.ts";
 import type { BenchContext } from "../bench.ts";
 import type { ClusterShape } from "../cluster.ts";
 
@@ -19,12 +19,15 @@ export class SyntheticApi {
     this.#process = process;
   }
 
-  /** Of one family. Resolves when it listens. */
-  static async start(context: BenchContext, { services, endpoints, nodes }: ClusterShape): Promise<SyntheticApi> {
+  /** Of one family, on loopback where `host` starts it; its kubeconfig is in the folder. Resolves when it listens. */
+  static async start(
+    host: Pick<BenchContext, "folder" | "start">,
+    { services, endpoints, nodes }: ClusterShape,
+  ): Promise<SyntheticApi> {
     const size = [services, endpoints, nodes].map(String);
-    const started = context.start("synthetic-api", nodeCommand("integration/bench/synthetic-api/main.ts", ...size));
+    const started = host.start("synthetic-api", nodeCommand("integration/bench/synthetic-api/main.ts", ...size));
     const [, url = ""] = await started.lineMatching(/^ready (\S+)/, readyLimitMs);
-    const kubeconfig = path.join(context.folder, "kubeconfig.json");
+    const kubeconfig = path.join(host.folder, "kubeconfig.json");
     fs.writeFileSync(kubeconfig, JSON.stringify(kubeconfigOf(url)), { mode: 0o600 });
     return new SyntheticApi(kubeconfig, started);
   }

@@ -74,7 +74,8 @@ export class SyntheticCluster {
   }
 
   #slice(service: number, slice: number): ApiObject {
-    const { count = 0, version = firstVersion } = this.#changes.get(service) ?? {};
+    const change = slice === changingSlice(this.#shape) ? this.#changes.get(service) : undefined;
+    const { count = 0, version = firstVersion } = change ?? {};
     return sliceObject(this.#shape, service, slice, count, String(version));
   }
 }

@@ -6,7 +6,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { compareText } from "@weft/proto/address.ts";
 import { frontendKey, type Frontend } from "../../plan/frontend.ts";
-import type { Adopted, Dataplane, DataplaneFailure, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
+import type {
+  Adopted,
+  AuditStep,
+  Dataplane,
+  DataplaneFailure,
+  Limit,
+  Round,
+  RoundResult,
+  ServicePlan,
+} from "../dataplane.ts";
 import { keepLastGood } from "../last-good.ts";
 import { seededRandom } from "./seeded-random.ts";
 
@@ -68,6 +77,14 @@ export class FaultyDataplane implements Dataplane {
 
   limits(): readonly Limit[] {
     return this.#inner.limits();
+  }
+
+  audit(entriesMax: number): AuditStep {
+    return this.#inner.audit(entriesMax);
+  }
+
+  auditSize(): number {
+    return this.#inner.auditSize();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

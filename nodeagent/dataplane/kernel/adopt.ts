@@ -89,7 +89,12 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
     // We name every descriptor but the fixed ones: somebody else wrote this one.
     if (frontend.servicePort === "") return undefined;
     if (!descriptors.has(descriptor)) {
-      descriptors.set(descriptor, { index: descriptor, content: frontend, ...reader.pointers(descriptor) });
+      descriptors.set(descriptor, {
+        index: descriptor,
+        content: frontend,
+        revision: reader.revision(descriptor),
+        ...reader.pointers(descriptor),
+      });
     }
     return { index, element, descriptor, frontend, service: serviceOf(frontend.servicePort) };
   }

@@ -7,7 +7,7 @@ import { resourceId } from "@weft/proto/ids.ts";
 import type { Action, Frontend, Target } from "../../plan/frontend.ts";
 import { writeAddress } from "./address-codec.ts";
 import { IndexAllocator } from "./index-allocator.ts";
-import type { KernelMaps } from "./kernel-maps.ts";
+import type { GrowingArray, KernelMaps } from "./kernel-maps.ts";
 import {
   actionCodes,
   backendLayout,
@@ -48,6 +48,8 @@ export interface Descriptor {
   readonly name: Name | undefined;
   /** Undefined: every source. */
   readonly rangeSet: RangeSet | undefined;
+  /** That of the round that made it. */
+  readonly revision: number;
   /** Words that name it, and holds of the staging. */
   count: number;
 }
@@ -64,10 +66,12 @@ export interface Pointers {
 export interface AdoptedDescriptor extends Pointers {
   readonly index: number;
   readonly content: Content;
+  readonly revision: number;
 }
 
 export class DescriptorStore {
   readonly rangeSets: RangeSets;
+  readonly #maps: KernelMaps;
   readonly #sizes: MapSizes;
   readonly #descriptorIndices: IndexAllocator;
   readonly #nameIndices: IndexAllocator;
@@ -76,12 +80,13 @@ export class DescriptorStore {
   readonly #descriptorView: DataView;
   readonly #backendBytes: Uint8Array;
   readonly #backendView: DataView;
-  readonly #nameBytes: Uint8Array;
   readonly #nameView: DataView;
   readonly #encoder = new TextEncoder();
+  readonly #scratch = new Uint8Array(nameLayout.size);
 
   constructor(maps: KernelMaps) {
     const { arrays, sizes } = maps;
+    this.#maps = maps;
     this.#sizes = sizes;
     this.rangeSets = new RangeSets(maps);
     this.#descriptorIndices = new IndexAllocator(firstFreeDescriptor, sizes.descriptors);
@@ -90,8 +95,13 @@ export class DescriptorStore {
     this.#descriptorView = new DataView(arrays.descriptors);
     this.#backendBytes = new Uint8Array(arrays.backends);
     this.#backendView = new DataView(arrays.backends);
-    this.#nameBytes = new Uint8Array(arrays.names);
     this.#nameView = new DataView(arrays.names);
+    maps.reach("descriptors", firstFreeDescriptor);
+  }
+
+  /** Slots of `backends` in use. */
+  get backendsUsed(): number {
+    return this.#sizes.backends - this.#ranges.available;
   }
 
   /**
@@ -108,7 +118,7 @@ export class DescriptorStore {
     if (same !== undefined) return same;
     const index = this.#descriptorIndices.take(isFromReserve ? 0 : this.#sizes.reserve.descriptors);
     if (index === undefined) return undefined;
-    const name = this.#takeName(content.servicePort);
+    const name = this.#isReached("descriptors", index + 1) ? this.#takeName(content.servicePort) : undefined;
     if (name === undefined) {
       this.#descriptorIndices.release(index);
       return undefined;
@@ -124,7 +134,7 @@ export class DescriptorStore {
       return undefined;
     }
     this.write(index, content, { base: range?.base ?? 0, name: name.index, rangeSet: rangeSet?.id ?? 0 }, revision);
-    return { index, content, range, name, rangeSet, count: 0 };
+    return { index, content, range, name, rangeSet, revision, count: 0 };
   }
 
   /** Its slots are free for the next. Only if no reader can reach it: never staged, or one grace after its count fell to 0. */
@@ -145,13 +155,14 @@ export class DescriptorStore {
     const sets = this.rangeSets.adopt(foundSets, named);
     const adopted = new Map<number, Descriptor>();
     const ranges = new Map<string, Range>();
-    for (const { index, content, base, name, rangeSet: setId } of found) {
+    for (const { index, content, base, name, rangeSet: setId, revision } of found) {
       let range: Range | undefined;
       if (content.targets.length > 0) {
         const key = `${base} ${content.targets.length}`;
         range = ranges.get(key);
         if (range === undefined) {
           if (!this.#ranges.adopt(base, content.targets.length)) continue;
+          this.#maps.reach("backends", base + content.targets.length);
           range = { base, targets: content.targets, count: 0 };
           ranges.set(key, range);
         }
@@ -159,29 +170,65 @@ export class DescriptorStore {
       }
       const known = this.#names.get(content.servicePort) ?? { index: name, text: content.servicePort, count: 0 };
       known.count++;
+      this.#maps.reach("names", known.index + 1);
+      this.#maps.reach("descriptors", index + 1);
       this.#names.set(content.servicePort, known);
       const rangeSet = sets.get(setId);
       if (rangeSet !== undefined) rangeSet.count++;
-      adopted.set(index, { index, content, range, name: known, rangeSet, count: 0 });
+      adopted.set(index, { index, content, range, name: known, rangeSet, revision, count: 0 });
     }
     this.#descriptorIndices.adopt(adopted.keys());
     this.#nameIndices.adopt(new Set(Array.from(this.#names.values(), (name) => name.index)));
     return adopted;
   }
 
-  write(index: number, content: Content, { base, name, rangeSet }: Pointers, revision: number): void {
-    const at = index * descriptorLayout.size;
-    const view = this.#descriptorView;
-    view.setUint32(at + descriptorLayout.backends_base, base, true);
-    view.setUint32(at + descriptorLayout.backends_count, content.targets.length, true);
-    view.setUint8(at + descriptorLayout.action, actionCodes[content.action]);
-    view.setUint8(at + descriptorLayout.kind, kindCodes[content.kind]);
-    view.setUint16(at + descriptorLayout.flags, 0, true);
-    view.setUint32(at + descriptorLayout.affinity_seconds, content.affinitySeconds, true);
-    view.setUint32(at + descriptorLayout.range_set, rangeSet, true);
-    view.setUint32(at + descriptorLayout.name, name, true);
-    view.setUint32(at + descriptorLayout.revision, revision % 2 ** 32, true);
-    view.setUint32(at + descriptorLayout.revision + 4, Math.floor(revision / 2 ** 32), true);
+  write(index: number, content: Content, pointers: Pointers, revision: number): void {
+    writeDescriptor(this.#descriptorView, index * descriptorLayout.size, content, pointers, revision);
+  }
+
+  /**
+   * Writes again what of a descriptor, its name or `targetsMax` of its targets from `from` on is not as it was written, and says what.
+   * Only for one that is in use.
+   */
+  restore({ index, content, range, name, rangeSet, revision }: Descriptor, from: number, targetsMax: number): string[] {
+    const restored: string[] = [];
+    const pointers = { base: range?.base ?? 0, name: name?.index ?? 0, rangeSet: rangeSet?.id ?? 0 };
+    const view = new DataView(this.#scratch.buffer);
+    if (from === 0) {
+      writeDescriptor(view, 0, content, pointers, revision);
+      if (this.#restoreBytes(this.#descriptorView, index * descriptorLayout.size, descriptorLayout.size))
+        restored.push("descriptors");
+    }
+    if (from === 0 && name !== undefined) {
+      this.#writeName(view, 0, name.text);
+      if (this.#restoreBytes(this.#nameView, name.index * nameLayout.size, nameLayout.size)) restored.push("names");
+    }
+    if (range === undefined) return restored;
+    const until = Math.min(range.targets.length, from + targetsMax);
+    let isRestored = false;
+    for (let i = from; i < until; i++) {
+      const target = range.targets[i];
+      if (target === undefined) continue;
+      writeTarget(this.#scratch, view, 0, target);
+      if (this.#restoreBytes(this.#backendView, (range.base + i) * backendLayout.size, backendLayout.size))
+        isRestored = true;
+    }
+    if (isRestored) restored.push("backends");
+    return restored;
+  }
+
+  // True if the bytes differed from those at the start of the scratch.
+  #restoreBytes(into: DataView, at: number, size: number): boolean {
+    const bytes = new Uint8Array(into.buffer, at, size);
+    const wanted = this.#scratch.subarray(0, size);
+    let isSame = true;
+    for (let i = 0; i < size && isSame; i++) isSame = bytes[i] === wanted[i];
+    if (!isSame) bytes.set(wanted);
+    return !isSame;
+  }
+
+  #isReached(array: GrowingArray, end: number): boolean {
+    return this.#maps.reach(array, end) === 0;
   }
 
   #takeRange(targets: readonly Target[], shared: readonly Descriptor[], isFromReserve: boolean): Range | undefined {
@@ -194,12 +241,13 @@ export class DescriptorStore {
     }
     const base = this.#ranges.take(targets.length, isFromReserve ? 0 : this.#sizes.reserve.backends);
     if (base === undefined) return undefined;
+    if (!this.#isReached("backends", base + targets.length)) {
+      this.#ranges.release(base, targets.length);
+      return undefined;
+    }
     let at = base * backendLayout.size;
-    for (const { address, port } of targets) {
-      writeAddress(address, this.#backendBytes, at + backendLayout.address);
-      this.#backendView.setUint16(at + backendLayout.port, port);
-      this.#backendView.setUint16(at + backendLayout.flags, 0);
-      this.#backendView.setUint32(at + backendLayout.reserved, 0);
+    for (const target of targets) {
+      writeTarget(this.#backendBytes, this.#backendView, at, target);
       at += backendLayout.size;
     }
     return { base, targets, count: 1 };
@@ -225,14 +273,22 @@ export class DescriptorStore {
     }
     const index = this.#nameIndices.take();
     if (index === undefined) return undefined;
-    const at = index * nameLayout.size;
-    this.#nameView.setBigUint64(at + nameLayout.id, resourceId("service", text), true);
-    this.#nameBytes.fill(0, at + nameLayout.length, at + nameLayout.size);
-    const room = this.#nameBytes.subarray(at + nameLayout.text, at + nameLayout.text + nameBytesMax);
-    this.#nameView.setUint16(at + nameLayout.length, this.#encoder.encodeInto(text, room).written, true);
+    if (!this.#isReached("names", index + 1)) {
+      this.#nameIndices.release(index);
+      return undefined;
+    }
+    this.#writeName(this.#nameView, index * nameLayout.size, text);
     const name = { index, text, count: 1 };
     this.#names.set(text, name);
     return name;
+  }
+
+  #writeName(view: DataView, at: number, text: string): void {
+    const bytes = new Uint8Array(view.buffer, at, nameLayout.size);
+    bytes.fill(0);
+    view.setBigUint64(at + nameLayout.id, resourceId("service", text), true);
+    const { written } = this.#encoder.encodeInto(text, bytes.subarray(nameLayout.text, nameLayout.text + nameBytesMax));
+    view.setUint16(at + nameLayout.length, written, true);
   }
 
   #releaseName(name: Name): void {
@@ -240,6 +296,32 @@ export class DescriptorStore {
     this.#names.delete(name.text);
     this.#nameIndices.release(name.index);
   }
+}
+
+function writeDescriptor(
+  view: DataView,
+  at: number,
+  content: Content,
+  { base, name, rangeSet }: Pointers,
+  revision: number,
+): void {
+  view.setUint32(at + descriptorLayout.backends_base, base, true);
+  view.setUint32(at + descriptorLayout.backends_count, content.targets.length, true);
+  view.setUint8(at + descriptorLayout.action, actionCodes[content.action]);
+  view.setUint8(at + descriptorLayout.kind, kindCodes[content.kind]);
+  view.setUint16(at + descriptorLayout.flags, 0, true);
+  view.setUint32(at + descriptorLayout.affinity_seconds, content.affinitySeconds, true);
+  view.setUint32(at + descriptorLayout.range_set, rangeSet, true);
+  view.setUint32(at + descriptorLayout.name, name, true);
+  view.setUint32(at + descriptorLayout.revision, revision % 2 ** 32, true);
+  view.setUint32(at + descriptorLayout.revision + 4, Math.floor(revision / 2 ** 32), true);
+}
+
+function writeTarget(bytes: Uint8Array, view: DataView, at: number, { address, port }: Target): void {
+  writeAddress(address, bytes, at + backendLayout.address);
+  view.setUint16(at + backendLayout.port, port);
+  view.setUint16(at + backendLayout.flags, 0);
+  view.setUint32(at + backendLayout.reserved, 0);
 }
 
 /** "ns/name" of "ns/name:port". */

@@ -28,7 +28,7 @@ export function frontendElement(of: Frontend, text: string): ElementKey {
 export function addressElement(of: Address): ElementKey {
   const stateKey = new Uint8Array(frontendKeyLayout.size);
   writeAddress(of, stateKey, frontendKeyLayout.address);
-  return { map: "addresses", text: of, bytes: stateKey.subarray(0, 16), stateKey, stateLength: 0 };
+  return { map: "addresses", text: of, bytes: stateKey.slice(0, 16), stateKey, stateLength: 0 };
 }
 
 export function cidrElement(of: Prefix): ElementKey {

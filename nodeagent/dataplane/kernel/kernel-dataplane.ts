@@ -7,7 +7,7 @@ import fs from "node:fs";
 import { silentLog, type Log } from "@weft/proto/program/log.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
-import type { Adopted, Dataplane, Limit, Round, RoundResult } from "../dataplane.ts";
+import type { Adopted, AuditStep, Dataplane, Limit, Round, RoundResult } from "../dataplane.ts";
 import { adoptMaps } from "./adopt.ts";
 import { attachPrograms, hasLinks, setEgress } from "./attach.ts";
 import { findCgroup } from "./cgroup.ts";
@@ -19,6 +19,7 @@ import { refusedBindLayout, refusedBindsMax, settingsLayout, udpPeerLayout, udpP
 import { LeftPeers } from "./left-peers.ts";
 import { errnoName, mapMemory, netnsCookie, type LoadedObject } from "./libbpf.ts";
 import { loadPrograms } from "./load-programs.ts";
+import { MapAudit } from "./map-audit.ts";
 import { MapReader } from "./map-reader.ts";
 import { defaultKernelLimits, mapSizes, type KernelLimits } from "./map-sizes.ts";
 import {
@@ -52,6 +53,7 @@ interface Opened {
   readonly maps: KernelMaps;
   readonly writer: RevisionWriter;
   readonly applier: RoundApplier;
+  readonly mapAudit: MapAudit;
   readonly probePort: number;
   readonly leftPeers: LeftPeers;
   readonly timer: NodeJS.Timeout;
@@ -93,6 +95,7 @@ export class KernelDataplane implements Dataplane {
     const found = adoptMaps(maps);
     const writer = new RevisionWriter(maps, undefined, undefined, highestSequence(this.#bpffs));
     writer.adopt(found);
+    maps.trim();
     await maps.grace();
     writer.removeOrphans();
     const applier = new RoundApplier(maps, writer, this.#limits, errnoName);
@@ -104,7 +107,8 @@ export class KernelDataplane implements Dataplane {
     });
     const timer = setInterval(() => this.#tick(refusedBinds), tickMs).unref();
     const leftPeers = new LeftPeers(mapMemory(object.mapFd("udp_peers"), udpPeersMax * udpPeerLayout.size, true));
-    this.#opened = { lock, cgroup, object, maps, writer, applier, probePort, leftPeers, timer };
+    const mapAudit = new MapAudit(writer.audited(), errnoName);
+    this.#opened = { lock, cgroup, object, maps, writer, applier, mapAudit, probePort, leftPeers, timer };
     let { cursor } = found;
     if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
       cursor = await this.#moveFrom(before);
@@ -131,11 +135,19 @@ export class KernelDataplane implements Dataplane {
     const { maps } = this.#use();
     // No await: nothing is activated in between.
     const active = new BigInt64Array(maps.arrays.active, 0, 1)[0] ?? 0n;
-    return new MapReader(maps.arrays).frontends(maps.elements("frontends"), active);
+    return maps.whole((arrays) => new MapReader(arrays).frontends(maps.elements("frontends"), active));
   }
 
   limits(): readonly Limit[] {
     return this.#use().applier.limits();
+  }
+
+  audit(entriesMax: number): AuditStep {
+    return this.#use().mapAudit.step(entriesMax);
+  }
+
+  auditSize(): number {
+    return this.#use().mapAudit.size();
   }
 
   /** Resolves when nothing waits for a grace any more. */

@@ -15,6 +15,9 @@ export const elementKeyBytes: Readonly<Record<KeyedMap, number>> = {
   ranges: 24,
 };
 
+/** Those that grow with what is held. */
+export type GrowingArray = "states" | "descriptors" | "backends" | "names";
+
 export interface MappedArrays {
   readonly states: ArrayBufferLike;
   readonly descriptors: ArrayBufferLike;
@@ -31,14 +34,32 @@ export interface Elements {
   readonly indices: Uint32Array;
 }
 
+export interface ElementsPart extends Elements {
+  /** Undefined: that was the last part. */
+  readonly position: Uint8Array | undefined;
+}
+
 export interface KernelMaps {
   readonly sizes: MapSizes;
+  /** Of growing arrays only what was reached, once `trim` was called. */
   readonly arrays: MappedArrays;
+  /** Before entries below `end` are first written, and for those that were taken over. 0, or the errno. */
+  reach(array: GrowingArray, end: number): number;
+  /** Gives back the memory of entries that were not reached. */
+  trim(): void;
+  /** All can be read meanwhile, also what somebody else wrote where nothing was reached. @throws KernelError if it cannot be mapped */
+  whole<T>(read: (arrays: MappedArrays) => T): T;
   /** 0, or the errno that the kernel gave. Never overwrites. */
   insert(map: KeyedMap, key: Uint8Array, index: number): number;
+  /** The same, but what is there stays: then EEXIST. */
+  insertAbsent(map: KeyedMap, key: Uint8Array, index: number): number;
   /** One that is not there is fine. */
   remove(map: KeyedMap, key: Uint8Array): void;
   elements(map: KeyedMap): Elements;
+  /** Some of them, beginning behind `position`; undefined: at the start. What changes meanwhile may be seen or not. */
+  elementsPart(map: KeyedMap, position: Uint8Array | undefined): ElementsPart;
+  /** Undefined: there is no such element. */
+  lookup(map: KeyedMap, key: Uint8Array): number | undefined;
   /** Resolves when no program runs any more that ran at the call. */
   grace(): Promise<void>;
 }

@@ -41,6 +41,7 @@ export type Pointer = bigint;
 
 const verifierLogBytes = 1 << 20;
 const mapFailed = 0xffff_ffff_ffff_ffffn;
+const mapFlags = { shared: 0x1, private: 0x2, fixed: 0x10, anonymous: 0x20, noReserve: 0x4000 } as const;
 
 /** @throws Error if libbpf.so.1 is not installed. */
 function load() {
@@ -216,11 +217,32 @@ export function mapMaxEntries(fd: number): number {
 
 /** The values of an array map as memory. It stays mapped until the process ends: nothing may hold a view of unmapped memory. */
 export function mapMemory(fd: number, byteLength: number, isWritable: boolean): ArrayBuffer {
-  const protection = isWritable ? 3 : 1;
-  const shared = 1;
-  const address: Pointer = calls().mmap(null, byteLength, protection, shared, fd, 0);
+  return mapShared(fd, byteLength, isWritable).memory;
+}
+
+/** The same, and where it is. */
+export function mapShared(
+  fd: number,
+  byteLength: number,
+  isWritable: boolean,
+): { readonly address: Pointer; readonly memory: ArrayBuffer } {
+  const address: Pointer = calls().mmap(null, byteLength, isWritable ? 3 : 1, mapFlags.shared, fd, 0);
   if (address === mapFailed) throw new KernelError(koffi.errno(), `map ${byteLength} bytes of a BPF array`);
-  return koffi.view(address, byteLength);
+  return { address, memory: koffi.view(address, byteLength) };
+}
+
+/** 0, or the errno. Maps a part of what `mapShared` gave again, after `reserveInstead`. Both ends are those of pages or of the array. */
+export function remapShared(address: Pointer, fd: number, from: number, until: number): number {
+  const flags = mapFlags.shared | mapFlags.fixed;
+  const result: Pointer = calls().mmap(address + BigInt(from), until - from, 3, flags, fd, from);
+  return result === mapFailed ? koffi.errno() : 0;
+}
+
+/** 0, or the errno. Instead of this part there are zeros that cannot be written, at the same addresses. They take no memory. */
+export function reserveInstead(address: Pointer, from: number, until: number): number {
+  const flags = mapFlags.private | mapFlags.fixed | mapFlags.anonymous | mapFlags.noReserve;
+  const result: Pointer = calls().mmap(address + BigInt(from), until - from, 1, flags, -1, 0);
+  return result === mapFailed ? koffi.errno() : 0;
 }
 
 /** 0, or the errno. `flags`: BPF_ANY 0, BPF_NOEXIST 1. */
@@ -238,57 +260,21 @@ export function lookupElement(fd: number, key: Uint8Array, value: Uint8Array): b
   return calls().lookup(fd, key, value) === 0;
 }
 
-/** All elements of a map with 4-byte values. A hash map is read in batches, an LPM map key by key. */
-export function allElements(fd: number, keyBytes: number, isHash: boolean): { keys: Uint8Array; indices: Uint32Array } {
-  return isHash ? readBatches(fd, keyBytes) : readKeys(fd, keyBytes);
+/** 0, or the errno: ENOENT with the last batch. `next` is filled; `count[0]` goes in as the most and comes out as what was read. */
+export function lookupBatch(
+  fd: number,
+  position: Uint8Array | null,
+  next: Uint8Array,
+  keys: Uint8Array,
+  values: Uint32Array,
+  count: number[],
+): number {
+  return -calls().lookupBatch(fd, position, next, keys, values, count, null);
 }
 
-const batchMax = 16_384;
-
-function readBatches(fd: number, keyBytes: number): { keys: Uint8Array; indices: Uint32Array } {
-  const keys: Uint8Array[] = [];
-  const values: Uint32Array[] = [];
-  let position: Uint8Array | null = null;
-  for (;;) {
-    const next = new Uint8Array(8);
-    const batchKeys = new Uint8Array(batchMax * keyBytes);
-    const batchValues = new Uint32Array(batchMax);
-    const count = [batchMax];
-    const result: number = calls().lookupBatch(fd, position, next, batchKeys, batchValues, count, null);
-    if (result < 0 && result !== -errnos.ENOENT) throw new KernelError(-result, "read the elements of a map");
-    const read = count[0] ?? 0;
-    keys.push(batchKeys.subarray(0, read * keyBytes));
-    values.push(batchValues.subarray(0, read));
-    if (result === -errnos.ENOENT)
-      return { keys: joinBytes(keys), indices: Uint32Array.from(values.flatMap((v) => [...v])) };
-    position = next;
-  }
-}
-
-function readKeys(fd: number, keyBytes: number): { keys: Uint8Array; indices: Uint32Array } {
-  const keys: Uint8Array[] = [];
-  const indices: number[] = [];
-  const value = new Uint32Array(1);
-  let last: Uint8Array | null = null;
-  for (;;) {
-    const key = new Uint8Array(keyBytes);
-    if (calls().nextKey(fd, last, key) !== 0) return { keys: joinBytes(keys), indices: Uint32Array.from(indices) };
-    if (lookupElement(fd, key, new Uint8Array(value.buffer))) {
-      keys.push(key);
-      indices.push(value[0] ?? 0);
-    }
-    last = key;
-  }
-}
-
-function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
+/** Fills `next`; false behind the last key. Null: the first one. */
+export function nextKey(fd: number, key: Uint8Array | null, next: Uint8Array): boolean {
+  return calls().nextKey(fd, key, next) === 0;
 }
 
 /** Fd of an array map of one 4-byte value: the inner map of `graces`. */

@@ -2,6 +2,7 @@
 import type { Prefix } from "@weft/proto/address.ts";
 import type { Frontend, Target } from "../../plan/frontend.ts";
 import { readAddress } from "./address-codec.ts";
+import type { Pointers } from "./descriptor-store.ts";
 import { elementKeyBytes, type Elements, type MappedArrays } from "./kernel-maps.ts";
 import {
   actionCodes,
@@ -84,13 +85,18 @@ export class MapReader {
     };
   }
 
-  pointers(descriptor: number): { readonly base: number; readonly name: number; readonly rangeSet: number } {
+  pointers(descriptor: number): Pointers {
     const at = descriptor * descriptorLayout.size;
     return {
       base: this.#descriptors.getUint32(at + descriptorLayout.backends_base, true),
       name: this.#descriptors.getUint32(at + descriptorLayout.name, true),
       rangeSet: this.#descriptors.getUint32(at + descriptorLayout.range_set, true),
     };
+  }
+
+  revision(descriptor: number): number {
+    const at = descriptor * descriptorLayout.size + descriptorLayout.revision;
+    return this.#descriptors.getUint32(at, true) + this.#descriptors.getUint32(at + 4, true) * 2 ** 32;
   }
 
   #targets(base: number, count: number): readonly Target[] | undefined {

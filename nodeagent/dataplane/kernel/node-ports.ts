@@ -14,6 +14,8 @@ export class NodePorts {
   readonly #words: Uint32Array;
   /** By slot: how many addresses serve it. */
   readonly #counts = new Map<number, number>();
+  /** By slot: what its word says. */
+  readonly #names = new Map<number, number>();
 
   constructor(nodePorts: ArrayBufferLike) {
     this.#words = new Uint32Array(nodePorts);
@@ -27,8 +29,20 @@ export class NodePorts {
     const count = (this.#counts.get(slot) ?? 0) + Number(isNodePort(after)) - Number(isNodePort(before));
     if (count > 0) this.#counts.set(slot, count);
     else this.#counts.delete(slot);
-    if (count <= 0) this.#words[slot * wordsPerSlot] = 0;
-    else if (isNodePort(after)) this.#words[slot * wordsPerSlot] = after?.name?.index ?? 0;
+    if (count <= 0) this.#write(slot, 0);
+    else if (isNodePort(after)) this.#write(slot, after?.name?.index ?? 0);
+  }
+
+  /** Slots whose word was not as written, and is again. */
+  restore(): number[] {
+    const restored: number[] = [];
+    for (let slot = 0; slot < 2 * portsMax; slot++) {
+      const wanted = this.#names.get(slot) ?? 0;
+      if (this.#words[slot * wordsPerSlot] === wanted) continue;
+      this.#words[slot * wordsPerSlot] = wanted;
+      restored.push(slot);
+    }
+    return restored;
   }
 
   /** What an earlier agent left and nothing serves. */
@@ -37,6 +51,12 @@ export class NodePorts {
       const at = slot * wordsPerSlot;
       if (this.#words[at] !== 0 && !this.#counts.has(slot)) this.#words[at] = 0;
     }
+  }
+
+  #write(slot: number, name: number): void {
+    if (name === 0) this.#names.delete(slot);
+    else this.#names.set(slot, name);
+    this.#words[slot * wordsPerSlot] = name;
   }
 }
 

@@ -1,11 +1,11 @@
 /** `KernelMaps` on real maps. */
 import path from "node:path";
 import {
-  allElements,
   createInnerMap,
   errnos,
   getPinned,
   KernelError,
+  lookupElement,
   mapMaxEntries,
   mapMemory,
   removeElement,
@@ -13,7 +13,15 @@ import {
   updateElementAsync,
 } from "./libbpf.ts";
 import type { LoadedObject } from "./libbpf.ts";
-import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "./kernel-maps.ts";
+import { allElements, elementsPart } from "./map-elements.ts";
+import {
+  elementKeyBytes,
+  type Elements,
+  type GrowingArray,
+  type KernelMaps,
+  type KeyedMap,
+  type MappedArrays,
+} from "./kernel-maps.ts";
 import {
   activationLayout,
   backendLayout,
@@ -23,6 +31,7 @@ import {
   portsMax,
   stateLayout,
 } from "./layout.ts";
+import { MappedArray } from "./mapped-array.ts";
 import type { MapSizes } from "./map-sizes.ts";
 
 const entryBytes = {
@@ -34,6 +43,9 @@ const entryBytes = {
   active: 8,
   activations: activationLayout.size,
 } as const;
+
+/** Read at once by an audit: 0.1 ms. */
+const partElements = 128;
 
 /** Of a loaded object, to write. */
 export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
@@ -48,22 +60,70 @@ export function openMaps(object: LoadedObject, sizes: MapSizes): KernelMaps {
   const zero = new Uint8Array(4);
   const value = new Uint32Array(1);
   const valueBytes = new Uint8Array(value.buffer);
+  const found = new Uint32Array(1);
+  const foundBytes = new Uint8Array(found.buffer);
+  const growing = {
+    states: growingArray(object, sizes, "states"),
+    descriptors: growingArray(object, sizes, "descriptors"),
+    backends: growingArray(object, sizes, "backends"),
+    names: growingArray(object, sizes, "names"),
+  };
+  const arrays = {
+    states: growing.states.memory,
+    descriptors: growing.descriptors.memory,
+    backends: growing.backends.memory,
+    names: growing.names.memory,
+    nodePorts: mapMemory(object.mapFd("node_ports"), 2 * portsMax * entryBytes.node_ports, true),
+    active: mapMemory(object.mapFd("active"), entryBytes.active, true),
+    activations: mapMemory(object.mapFd("activations"), sizes.activations * entryBytes.activations, true),
+  };
+  const scratch = {
+    frontends: new Uint8Array(elementKeyBytes.frontends),
+    addresses: new Uint8Array(elementKeyBytes.addresses),
+    cidrs: new Uint8Array(elementKeyBytes.cidrs),
+    ranges: new Uint8Array(elementKeyBytes.ranges),
+  };
+  // Bytes that went through a C call are kept outside of the heap from then on: 150 bytes more for each key that is held.
+  const copyOf = (map: KeyedMap, key: Uint8Array): Uint8Array => {
+    scratch[map].set(key);
+    return scratch[map];
+  };
+  const trim = (): void => {
+    for (const array of Object.values(growing)) array.trim();
+  };
   return {
     sizes,
-    arrays: mapArrays((name) => object.mapFd(name), { ...sizes, active: 1, node_ports: 2 * portsMax }, true),
+    arrays,
+    reach: (array, end) => growing[array].reach(end * entryBytes[array]),
+    trim,
+    whole(read) {
+      try {
+        for (const array of Object.values(growing)) array.mapAll();
+        return read(arrays);
+      } finally {
+        trim();
+      }
+    },
     insert(map, key, index) {
       value[0] = index;
-      const errno = updateElement(fds[map], key, valueBytes, 1);
+      const copy = copyOf(map, key);
+      const errno = updateElement(fds[map], copy, valueBytes, 1);
       if (errno !== errnos.EEXIST) return errno;
       // Not of ours: we insert only what we know to be absent.
-      removeElement(fds[map], key);
-      return updateElement(fds[map], key, valueBytes, 1);
+      removeElement(fds[map], copy);
+      return updateElement(fds[map], copy, valueBytes, 1);
+    },
+    insertAbsent(map, key, index) {
+      value[0] = index;
+      return updateElement(fds[map], copyOf(map, key), valueBytes, 1);
     },
     remove(map, key) {
-      const errno = removeElement(fds[map], key);
+      const errno = removeElement(fds[map], copyOf(map, key));
       if (errno !== 0 && errno !== errnos.ENOENT) throw new KernelError(errno, `remove an element of ${map}`);
     },
     elements: (map) => allElements(fds[map], elementKeyBytes[map], isHash(map)),
+    elementsPart: (map, position) => elementsPart(fds[map], elementKeyBytes[map], isHash(map), position, partElements),
+    lookup: (map, key) => (lookupElement(fds[map], copyOf(map, key), foundBytes) ? found[0] : undefined),
     grace: () => updateElementAsync(gracesFd, zero, inner),
   };
 }
@@ -93,7 +153,7 @@ export function openPinnedMaps(folder: string): PinnedMaps | undefined {
     activations: mapMaxEntries(fdOf("activations")),
   };
   return {
-    arrays: mapArrays(fdOf, sizes, false),
+    arrays: mapArrays(fdOf, sizes),
     elements: (map) => allElements(fdOf(map), elementKeyBytes[map], isHash(map)),
   };
 }
@@ -104,9 +164,13 @@ function isHash(map: KeyedMap): boolean {
 
 type ArraySizes = Readonly<Record<keyof typeof entryBytes, number>>;
 
-function mapArrays(fdOf: (name: string) => number, sizes: ArraySizes, isWritable: boolean): MappedArrays {
+function growingArray(object: LoadedObject, sizes: MapSizes, name: GrowingArray): MappedArray {
+  return new MappedArray(object.mapFd(name), sizes[name] * entryBytes[name]);
+}
+
+function mapArrays(fdOf: (name: string) => number, sizes: ArraySizes): MappedArrays {
   const memory = (name: keyof typeof entryBytes): ArrayBuffer =>
-    mapMemory(fdOf(name), sizes[name] * entryBytes[name], isWritable);
+    mapMemory(fdOf(name), sizes[name] * entryBytes[name], false);
   return {
     states: memory("states"),
     descriptors: memory("descriptors"),

@@ -44,6 +44,12 @@ describe("range sets", () => {
       insert: (map, key, index) => (++inserts > 2 ? 28 : maps.insert(map, key, index)),
       remove: (map, key) => maps.remove(map, key),
       elements: (map) => maps.elements(map),
+      insertAbsent: (map, key, index) => maps.insertAbsent(map, key, index),
+      elementsPart: (map, position) => maps.elementsPart(map, position),
+      lookup: (map, key) => maps.lookup(map, key),
+      reach: (array, end) => maps.reach(array, end),
+      trim: () => maps.trim(),
+      whole: (read) => maps.whole(read),
       grace: () => maps.grace(),
     };
     const sets = new RangeSets(full);

@@ -6,7 +6,7 @@ import { printPrefix, type Prefix } from "@weft/proto/address.ts";
 import { rangeElementKey } from "./element-key.ts";
 import { IndexAllocator } from "./index-allocator.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
-import { rangeSetsMax } from "./layout.ts";
+import { rangeKeyLayout, rangeSetsMax } from "./layout.ts";
 
 export interface RangeSet {
   /** Never 0, which stands for every source. */
@@ -18,7 +18,10 @@ export interface RangeSet {
 export class RangeSets {
   readonly #maps: KernelMaps;
   readonly #ids = new IndexAllocator(1, rangeSetsMax);
-  #used = 0;
+  /** Those in use, by id. */
+  readonly #sets = new Map<number, RangeSet>();
+  /** By set: keys of its elements, once they were asked for. */
+  readonly #keys = new WeakMap<RangeSet, ReadonlySet<string>>();
   #orphans: readonly { readonly id: number; readonly prefixes: readonly Prefix[] }[] = [];
 
   constructor(maps: KernelMaps) {
@@ -27,7 +30,24 @@ export class RangeSets {
 
   /** How many sets descriptors name, or are about to. */
   get used(): number {
-    return this.#used;
+    return this.#sets.size;
+  }
+
+  /** Elements of all sets. */
+  get size(): number {
+    let size = 0;
+    for (const { prefixes } of this.#sets.values()) size += prefixes.length;
+    return size;
+  }
+
+  /** Whether this is the key of an element of a set in use. */
+  isHeld(key: Uint8Array): boolean {
+    const id = new DataView(key.buffer, key.byteOffset).getUint32(rangeKeyLayout.set, true);
+    const set = this.#sets.get(id);
+    if (set === undefined) return false;
+    const keys = this.#keys.get(set) ?? new Set(set.prefixes.map((prefix) => rangeElementKey(id, prefix).join()));
+    this.#keys.set(set, keys);
+    return keys.has(key.join());
   }
 
   /** A fresh set, counted once. Undefined, and nothing is kept, if the kernel has no room. */
@@ -40,8 +60,9 @@ export class RangeSets {
       this.#ids.release(id);
       return undefined;
     }
-    this.#used++;
-    return { id, prefixes, count: 1 };
+    const set = { id, prefixes, count: 1 };
+    this.#sets.set(id, set);
+    return set;
   }
 
   /** Gives one count back; with the last one the set is gone. Only if no reader can reach it through that descriptor. */
@@ -49,7 +70,7 @@ export class RangeSets {
     if (--set.count > 0) return;
     this.#remove(set);
     this.#ids.release(set.id);
-    this.#used--;
+    this.#sets.delete(set.id);
   }
 
   /** Takes over sets that live descriptors name; once, first. */
@@ -58,7 +79,7 @@ export class RangeSets {
     for (const id of named) adopted.set(id, { id, prefixes: found.get(id) ?? [], count: 0 });
     this.#orphans = Array.from(found, ([id, prefixes]) => ({ id, prefixes })).filter(({ id }) => !named.has(id));
     this.#ids.adopt([...named, ...this.#orphans.map(({ id }) => id)].filter((id) => id > 0 && id < rangeSetsMax));
-    this.#used = adopted.size;
+    for (const set of adopted.values()) this.#sets.set(set.id, set);
     return adopted;
   }
 

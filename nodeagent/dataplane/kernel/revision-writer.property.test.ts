@@ -238,6 +238,7 @@ class World {
   async start(Table: typeof StateTable): Promise<RoundApplier> {
     const writer = new RevisionWriter(this.maps, new Table(this.maps.arrays.states, this.maps.store), this.maps.store);
     writer.adopt(adoptMaps(this.maps, this.maps.store));
+    this.maps.trim();
     await this.maps.grace();
     writer.removeOrphans();
     return new RoundApplier(this.maps, writer, limits);
@@ -292,6 +293,7 @@ class World {
   finish(): void {
     this.#endReaders();
     this.checkLive();
+    this.maps.checkReached();
   }
 
   #step(): void {

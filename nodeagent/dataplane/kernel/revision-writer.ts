@@ -3,11 +3,11 @@
  * the mapped arrays and the port `KernelMaps`, and nothing of a revision is seen before the single store of `activate`.
  */
 import type { Address, Prefix } from "@weft/proto/address.ts";
-import type { Cursor } from "@weft/proto/cursor.ts";
+import { isSameEpoch, type Cursor } from "@weft/proto/cursor.ts";
 import { frontendKey, type Frontend, type Target } from "../../plan/frontend.ts";
 import type { ServicePlan } from "../dataplane.ts";
 import { isEmptyPlan } from "../memory/admit.ts";
-import type { AdoptedMaps } from "./adopt.ts";
+import { liveCursor, type AdoptedMaps } from "./adopt.ts";
 import { DescriptorStore, type Descriptor } from "./descriptor-store.ts";
 import { addressElement, cidrElement, frontendElement, type ElementKey } from "./element-key.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
@@ -21,6 +21,7 @@ import {
   rejectDescriptor,
 } from "./layout.ts";
 import type { TargetMove } from "./left-peers.ts";
+import type { Audited } from "./map-audit.ts";
 import { NodePorts } from "./node-ports.ts";
 import { StateStore, type Owners, type Retired, type State } from "./state-store.ts";
 import { StateTable, type StoreWord } from "./state-table.ts";
@@ -42,6 +43,10 @@ export class RevisionWriter {
   readonly #stagedPlans = new Map<string, ServicePlan>();
   readonly #activeWords: BigInt64Array;
   readonly #activations: DataView;
+  readonly #table: StateTable;
+  /** What `active` says, and the cursor that this writer last stored with it. */
+  #active: bigint;
+  #cursor: Cursor | undefined;
   #sequence: bigint;
   readonly #reject: Descriptor;
   readonly #drop: Descriptor;
@@ -53,12 +58,14 @@ export class RevisionWriter {
     this.#store = store;
     this.#descriptors = new DescriptorStore(maps);
     this.#nodePorts = new NodePorts(maps.arrays.nodePorts);
-    this.#states = new StateStore(maps, table ?? new StateTable(maps.arrays.states, store), (element, before, after) =>
+    this.#table = table ?? new StateTable(maps.arrays.states, store);
+    this.#states = new StateStore(maps, this.#table, (element, before, after) =>
       this.#nodePorts.moved(element, before, after),
     );
     this.#activeWords = new BigInt64Array(maps.arrays.active, 0, 1);
     this.#activations = new DataView(maps.arrays.activations);
     const active = this.#activeWords[0] ?? 0n;
+    this.#active = active;
     this.#sequence = active > lastSequence ? active : lastSequence;
     this.#reject = this.#fixed(rejectDescriptor, "reject");
     this.#drop = this.#fixed(dropDescriptor, "drop");
@@ -237,14 +244,11 @@ export class RevisionWriter {
   /** The step: everything staged is what packets hit from this store on. */
   activate(cursor: Cursor): void {
     const sequence = this.#sequence + 1n;
-    const at = Number(sequence % BigInt(activationsMax)) * activationLayout.size;
-    this.#activations.setBigUint64(at + activationLayout.sequence, sequence, true);
-    this.#activations.setBigUint64(at + activationLayout.epoch_ms, BigInt(cursor.epoch.createdMs), true);
-    this.#activations.setUint32(at + activationLayout.epoch_random, cursor.epoch.random, true);
-    this.#activations.setUint32(at + activationLayout.reserved, 0, true);
-    this.#activations.setBigUint64(at + activationLayout.revision, BigInt(cursor.revision), true);
+    this.#writeActivation(sequence, cursor);
     this.#store(this.#activeWords, 0, sequence);
     this.#sequence = sequence;
+    this.#active = sequence;
+    this.#cursor = cursor;
     this.#states.settle();
     for (const [service, plan] of this.#stagedPlans) {
       if (isEmptyPlan(plan)) this.#held.delete(service);
@@ -268,6 +272,41 @@ export class RevisionWriter {
   release(retired: Retired): void {
     for (const descriptor of retired.descriptors) this.#descriptors.release(descriptor);
     this.#states.release(retired.stateIndices);
+  }
+
+  /** For an audit. */
+  audited(): Audited {
+    return {
+      maps: this.#maps,
+      table: this.#table,
+      states: this.#states,
+      descriptors: this.#descriptors,
+      nodePorts: this.#nodePorts,
+      sequence: () => this.#active,
+      restoreActive: () => this.#restoreActive(),
+    };
+  }
+
+  // The record first, as an activation does.
+  #restoreActive(): boolean {
+    const cursor = this.#cursor;
+    const live = cursor === undefined ? undefined : liveCursor(this.#activations.buffer, this.#active);
+    const isRecordRight =
+      cursor === undefined ||
+      (live !== undefined && isSameEpoch(live.epoch, cursor.epoch) && live.revision === cursor.revision);
+    if (isRecordRight && this.#activeWords[0] === this.#active) return false;
+    if (!isRecordRight) this.#writeActivation(this.#active, cursor);
+    this.#store(this.#activeWords, 0, this.#active);
+    return true;
+  }
+
+  #writeActivation(sequence: bigint, cursor: Cursor): void {
+    const at = Number(sequence % BigInt(activationsMax)) * activationLayout.size;
+    this.#activations.setBigUint64(at + activationLayout.sequence, sequence, true);
+    this.#activations.setBigUint64(at + activationLayout.epoch_ms, BigInt(cursor.epoch.createdMs), true);
+    this.#activations.setUint32(at + activationLayout.epoch_random, cursor.epoch.random, true);
+    this.#activations.setUint32(at + activationLayout.reserved, 0, true);
+    this.#activations.setBigUint64(at + activationLayout.revision, BigInt(cursor.revision), true);
   }
 
   #addressesOf(plan: ServicePlan): (readonly [Address, Descriptor])[] {
@@ -320,7 +359,7 @@ export class RevisionWriter {
       sourceRanges: undefined,
     } as const;
     this.#descriptors.write(index, content, { base: 0, name: 0, rangeSet: 0 }, 0);
-    return { index, content, range: undefined, name: undefined, rangeSet: undefined, count: 1 };
+    return { index, content, range: undefined, name: undefined, rangeSet: undefined, revision: 0, count: 1 };
   }
 }
 

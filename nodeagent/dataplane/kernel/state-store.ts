@@ -67,6 +67,15 @@ export class StateStore {
     return this.#retiredDescriptors.length > 0 || this.#retiredIndices.length > 0;
   }
 
+  /** Something is written that no activation has made visible. */
+  get hasStaged(): boolean {
+    return this.#staged.size > 0;
+  }
+
+  count(map: ElementMap): number {
+    return this.#states[map].size;
+  }
+
   get(map: ElementMap, text: string): State | undefined {
     return this.#states[map].get(text);
   }
@@ -79,6 +88,7 @@ export class StateStore {
   adopt(found: readonly { index: number; element: ElementKey; live: Descriptor; owners: Owners }[]): void {
     for (const { index, element, live, owners } of found) {
       live.count++;
+      this.#maps.reach("states", index + 1);
       const state = { index, element, live, pending: undefined, owners, pendingOwners: owners, isNew: false };
       this.#states[element.map].set(element.text, state);
       this.#onLive(element, undefined, live);
@@ -90,6 +100,11 @@ export class StateStore {
   insert(element: ElementKey, descriptor: Descriptor, sequence: bigint): Inserted {
     const index = this.#indices.take();
     if (index === undefined) return { kind: "refused", errno: noSpace };
+    const unreached = this.#maps.reach("states", index + 1);
+    if (unreached !== 0) {
+      this.#indices.release(index);
+      return { kind: "refused", errno: unreached };
+    }
     this.#table.claim(index, element.stateKey, element.stateLength, sequence, descriptor.index);
     const errno = this.#maps.insert(element.map, element.bytes, index);
     if (errno !== 0) {

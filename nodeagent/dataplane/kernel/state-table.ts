@@ -67,6 +67,32 @@ export class StateTable {
     this.store(this.words, isFirstOlder ? at + 1 : at, 0n);
   }
 
+  /**
+   * True if the key of a state, or its choice under `active`, was not this one, and is again. Nothing may be pending. A reader
+   * takes the right word from the first store on: the other one, if it is above `active` or newer, is replaced by a copy.
+   */
+  restore(index: number, active: bigint, key: Uint8Array, length: number, descriptor: number): boolean {
+    let isRestored = false;
+    const held = this.key(index);
+    if (this.length(index) !== length || key.some((byte, i) => byte !== held[i])) {
+      this.#bytes.set(key, index * stateLayout.size + stateLayout.key);
+      this.#view.setUint32(index * stateLayout.size + stateLayout.length, length, true);
+      isRestored = true;
+    }
+    const at = wordAt(index);
+    const first = this.words[at] ?? 0n;
+    const second = this.words[at + 1] ?? 0n;
+    const newer = first > second ? first : second;
+    if (newer >> descriptorBits <= active && Number(newer & descriptorMask) === descriptor) return isRestored;
+    const isRight = (of: bigint): boolean =>
+      of > 0n && of >> descriptorBits <= active && Number(of & descriptorMask) === descriptor;
+    const right = isRight(first) ? first : isRight(second) ? second : word(active, descriptor);
+    const isFirstOlder = first <= second;
+    this.store(this.words, isFirstOlder ? at : at + 1, right);
+    this.store(this.words, isFirstOlder ? at + 1 : at, right);
+    return true;
+  }
+
   isClear(index: number): boolean {
     const at = wordAt(index) * 2;
     const { halves } = this;

@@ -3,7 +3,7 @@
  * service that does not fit is quarantined by the same rules as in the kernel. It holds and dumps every line of the plan (S2).
  */
 import type { Frontend } from "../../plan/frontend.ts";
-import type { Adopted, Dataplane, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
+import type { Adopted, AuditStep, Dataplane, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
 import { admit, isEmptyPlan, sizeNames, type Sizes } from "./admit.ts";
 
 export type MemoryLimits = Sizes;
@@ -44,6 +44,15 @@ export class MemoryDataplane implements Dataplane {
 
   limits(): readonly Limit[] {
     return sizeNames.map((name) => ({ name, used: this.#used[name], max: this.#max[name] }));
+  }
+
+  /** What it holds is what it was given: nobody else can reach it. */
+  audit(): AuditStep {
+    return { findings: [], isEnd: true };
+  }
+
+  auditSize(): number {
+    return 0;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

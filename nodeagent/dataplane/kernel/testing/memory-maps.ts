@@ -2,8 +2,17 @@
  * `KernelMaps` in memory, which says before and after every store and call that a reader could see the difference of. Test
  * support: whoever listens may look, or throw to end the writer right there.
  */
+import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
-import { elementKeyBytes, type KeyedMap, type Elements, type KernelMaps, type MappedArrays } from "../kernel-maps.ts";
+import {
+  elementKeyBytes,
+  type GrowingArray,
+  type KeyedMap,
+  type Elements,
+  type ElementsPart,
+  type KernelMaps,
+  type MappedArrays,
+} from "../kernel-maps.ts";
 import {
   activationLayout,
   backendLayout,
@@ -17,9 +26,21 @@ import {
 import { mapSizes, type KernelLimits, type MapSizes } from "../map-sizes.ts";
 import type { StoreWord } from "../state-table.ts";
 
+const nothingReached = { states: 0, descriptors: 0, backends: 0, names: 0 } as const;
+const growingArrays = ["states", "descriptors", "backends", "names"] as const;
+const entryBytes: Readonly<Record<GrowingArray, number>> = {
+  states: stateLayout.size,
+  descriptors: descriptorLayout.size,
+  backends: backendLayout.size,
+  names: nameLayout.size,
+};
+
 export class MemoryMaps implements KernelMaps {
   readonly sizes: MapSizes;
   readonly arrays: MappedArrays;
+  #reached: Record<GrowingArray, number> = { ...nothingReached };
+  /** Bytes of what was not reached, as they were at the last `trim`. */
+  #unreached: Partial<Record<GrowingArray, Uint8Array>> = {};
   readonly #elements: Readonly<Record<KeyedMap, Map<string, number>>> = {
     frontends: new Map(),
     addresses: new Map(),
@@ -67,6 +88,10 @@ export class MemoryMaps implements KernelMaps {
     return 0;
   }
 
+  insertAbsent(map: KeyedMap, key: Uint8Array, index: number): number {
+    return this.insert(map, key, index);
+  }
+
   remove(map: KeyedMap, key: Uint8Array): void {
     this.onStep();
     this.#elements[map].delete(hex(key));
@@ -81,6 +106,44 @@ export class MemoryMaps implements KernelMaps {
     return { keys, indices: Uint32Array.from(elements.values()) };
   }
 
+  /** One by one. */
+  elementsPart(map: KeyedMap, position: Uint8Array | undefined): ElementsPart {
+    const { keys, indices } = this.elements(map);
+    const at = position?.[0] ?? 0;
+    const bytes = elementKeyBytes[map];
+    return {
+      keys: keys.subarray(at * bytes, (at + 1) * bytes),
+      indices: indices.subarray(at, at + 1),
+      position: at + 1 < indices.length ? Uint8Array.of(at + 1) : undefined,
+    };
+  }
+
+  reach(array: GrowingArray, end: number): number {
+    this.#reached[array] = Math.max(this.#reached[array], end * entryBytes[array]);
+    return 0;
+  }
+
+  trim(): void {
+    for (const array of growingArrays) this.#unreached[array] = new Uint8Array(this.arrays[array]).slice();
+  }
+
+  whole<T>(read: (arrays: MappedArrays) => T): T {
+    return read(this.arrays);
+  }
+
+  /** In a kernel's arrays such a write would have ended the process. */
+  checkReached(): void {
+    for (const array of growingArrays) {
+      const from = this.#reached[array];
+      const before = this.#unreached[array]?.subarray(from);
+      if (before === undefined) continue;
+      assert.ok(
+        Buffer.compare(new Uint8Array(this.arrays[array], from), before) === 0,
+        `${array} beyond what was reached`,
+      );
+    }
+  }
+
   lookup(map: KeyedMap, key: Uint8Array): number | undefined {
     return this.#elements[map].get(hex(key));
   }
@@ -92,6 +155,8 @@ export class MemoryMaps implements KernelMaps {
   /** From now on another writer owns the maps. */
   killWriter(): void {
     this.#writer++;
+    this.#reached = { ...nothingReached };
+    this.#unreached = {};
   }
 
   async grace(): Promise<void> {

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Round, ServicePlan } from "../../dataplane.ts";
 import { KernelDataplane, type KernelDataplaneOptions } from "../kernel-dataplane.ts";
-import { linksFolder } from "../pin-folder.ts";
+import { isServicesFolder, linksFolder } from "../pin-folder.ts";
 import { makeKernelLab } from "./kernel-lab.ts";
 import { ignore, roundOf } from "./plans.ts";
 import { startPod, type Pod, type PodCall, type Seen } from "./pod.ts";
@@ -62,6 +62,13 @@ export class SocketStage implements AsyncDisposable {
     await this.#open(fields);
     const { failures } = await this.dataplane.replaceAll(roundOf(++this.#revision, services), ignore);
     assert.deepEqual(failures, []);
+  }
+
+  /** Path of the pin of one of the service maps. */
+  pinOf(map: string): string {
+    const folder = fs.readdirSync(this.#place.bpffs).find(isServicesFolder);
+    assert.ok(folder !== undefined);
+    return path.join(this.#place.bpffs, folder, map);
   }
 
   /** Whether packets are checked. */

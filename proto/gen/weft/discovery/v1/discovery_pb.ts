@@ -949,7 +949,7 @@ export type Goaway = Message<"weft.discovery.v1.Goaway"> & {
   reason: GoawayReason;
 
   /**
-   * When to come back, milliseconds; 0: by the agent's own backoff.
+   * When to come back at the earliest, milliseconds; 0: by the agent's own backoff.
    *
    * @generated from field: uint32 retry_after_ms = 2;
    */
@@ -1142,7 +1142,8 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  * Order:
  * - The agent's first message MUST be a `Hello`, and it MUST NOT send another. It MUST NOT send an `Ack` or `Digests`
  *   before it has a `Welcome`.
- * - The control plane MUST answer with `Welcome` and nothing before it. `NodeView` MUST precede the first `Delta`.
+ * - The control plane MUST answer with `Welcome` and nothing before it, or with a `Goaway` alone. `NodeView` MUST precede the
+ *   first `Delta`.
  * - The control plane MUST NOT send state before its source is synced; it sends `Welcome` and heartbeats until then.
  * - A `SyncResponse` MAY carry several messages at once; the agent MUST process them in the order of their field
  *   numbers. Welcome, NodeView and Synced for an agent that is up to date travel in one write.
@@ -1203,7 +1204,10 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  *
  * Ends:
  * - Either side that hears nothing for 3 heartbeat intervals ends the stream (`silent`).
- * - After an end the agent reconnects after 0.2 s doubling to 5 s with full jitter, or after `Goaway.retry_after_ms`.
+ * - After an end the agent reconnects after 0.2 s doubling to 5 s with full jitter; after a `Goaway` it MUST NOT come back before
+ *   `retry_after_ms` either, up to 5 minutes. The control plane spreads these times itself.
+ * - The agent MUST NOT compress messages. Its `Hello` MUST NOT be longer than 64 KiB, other messages not longer than
+ *   `limits.message_bytes_max`. One that sends many more messages than it is sent is not read for a while, and then ended.
  * - A second stream of the same node and instance replaces the first. Another instance while the first one lives is
  *   refused with ALREADY_EXISTS, naming both peers.
  * - INVALID_ARGUMENT: a message that breaks these rules. FAILED_PRECONDITION: a protocol number more than one away.

@@ -1185,7 +1185,8 @@ export const WaitOutcomeSchema: GenEnum<WaitOutcome> = /*@__PURE__*/
  * - A wait whose epoch ended answers `EPOCH_ENDED`.
  * - A wait is idempotent: a caller that lost its connection MAY ask again, and MUST then name the epoch that it was first answered
  *   under, as the same number of another history is another revision.
- * - `ConfirmRemoval` confirms what is held back at that moment and nothing that comes later.
+ * - `ConfirmRemoval` confirms the loss that is held back at that moment, with what kinds of objects that are still to be read add to it,
+ *   and nothing that comes later.
  * - `GetTrace` answers from acks alone. The control plane MUST remember the last revisions, bounded in number and in acks, and MUST
  *   answer NOT_FOUND, naming those it remembers, for any other; FAILED_PRECONDITION for another epoch. A node that acked a later
  *   revision only MUST be listed with that one: it runs both since then.

@@ -1,0 +1,55 @@
+/** How often what a simulation is for came about. A run that never meets something proves nothing of it. */
+
+/** Each must be met in a run of many seeds. */
+export const expectedCounts = [
+  "delta",
+  "snapshot",
+  "repair",
+  "digest query",
+  "goaway",
+  "epoch renamed",
+  "removal held at the source",
+  "removal held at a stream",
+  "wait done",
+  "wait not done",
+  "control plane killed",
+  "control plane drained",
+  "clock went back",
+  "agent killed",
+  "power failure",
+  "node replaced",
+  "store spoilt",
+  "disk full",
+  "connection broken",
+  "half-open",
+] as const;
+
+/** The last guards: behind others, or so rare that many thousands of runs may not meet them. */
+export const rareCounts = ["removal held by an agent", "older epoch taken"] as const;
+
+export type Counted = (typeof expectedCounts)[number] | (typeof rareCounts)[number];
+
+export class Counts {
+  readonly #counts = new Map<Counted, number>();
+
+  add(what: Counted, times = 1): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + times);
+  }
+
+  get(what: Counted): number {
+    return this.#counts.get(what) ?? 0;
+  }
+
+  addAll(other: Counts): void {
+    for (const [what, times] of other.#counts) this.add(what, times);
+  }
+
+  /** What never came about. */
+  missing(): readonly Counted[] {
+    return expectedCounts.filter((what) => this.get(what) === 0);
+  }
+
+  print(): string {
+    return [...expectedCounts, ...rareCounts].map((what) => `${what} ${this.get(what)}`).join(", ");
+  }
+}

@@ -1,0 +1,108 @@
+/** The kernel of a node: what is live outlives the agent, not the node. A round takes time, and the agent may die in it. */
+import type {
+  Adopted,
+  AuditStep,
+  Dataplane,
+  Round,
+  RoundResult,
+  ServicePlan,
+} from "@weft/nodeagent/dataplane/dataplane.ts";
+import type { Frontend } from "@weft/nodeagent/plan/frontend.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
+import type { Random } from "./random.ts";
+import type { VirtualTime } from "./virtual-time.ts";
+
+const stageMaxMs = 40;
+
+export class Kernel {
+  cursor: Cursor | undefined;
+  readonly #held = new Map<string, ServicePlan>();
+
+  /** Name, then plan. Of services that have something live. */
+  get held(): ReadonlyMap<string, ServicePlan> {
+    return this.#held;
+  }
+
+  activate(round: Round, isEverything: boolean): void {
+    if (isEverything) this.#held.clear();
+    for (const plan of round.services) {
+      if (plan.frontends.length + plan.rejectAddresses.length + plan.passAddresses.length === 0) {
+        this.#held.delete(plan.service);
+      } else this.#held.set(plan.service, plan);
+    }
+    this.cursor = round.cursor;
+  }
+
+  rebooted(): void {
+    this.#held.clear();
+    this.cursor = undefined;
+  }
+}
+
+export interface SimulatedDataplaneOptions {
+  readonly time: VirtualTime;
+  readonly random: Random;
+  readonly kernel: Kernel;
+  /** The agent was killed: nothing that it began goes on. */
+  readonly isDead: () => boolean;
+  /** Root digest of what the agent holds now. */
+  readonly digest: () => bigint;
+  /** Before it is live. `digest`: of what the round was planned from. */
+  readonly activating: (round: Round, digest: bigint) => void;
+}
+
+const never = new Promise<never>(() => undefined);
+
+export class SimulatedDataplane implements Dataplane {
+  readonly #options: SimulatedDataplaneOptions;
+
+  constructor(options: SimulatedDataplaneOptions) {
+    this.#options = options;
+  }
+
+  open(): Promise<Adopted> {
+    return Promise.resolve({ cursor: this.#options.kernel.cursor });
+  }
+
+  apply(round: Round, beforeActivate: () => void): Promise<RoundResult> {
+    return this.#round(round, false, beforeActivate);
+  }
+
+  replaceAll(round: Round, beforeActivate: () => void): Promise<RoundResult> {
+    return this.#round(round, true, beforeActivate);
+  }
+
+  dump(): readonly Frontend[] {
+    return Array.from(this.#options.kernel.held.values(), ({ frontends }) => frontends).flat();
+  }
+
+  limits(): readonly [] {
+    return [];
+  }
+
+  audit(): AuditStep {
+    return { findings: [], isEnd: true };
+  }
+
+  auditSize(): number {
+    return 0;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #round(round: Round, isEverything: boolean, beforeActivate: () => void): Promise<RoundResult> {
+    const { time, random, kernel, isDead, activating } = this.#options;
+    const digest = this.#options.digest();
+    await time.sleep(random.delayMs(stageMaxMs));
+    if (isDead()) return never;
+    beforeActivate();
+    // It may be killed between the journal and the store that makes it live.
+    await time.sleep(random.delayMs(2));
+    if (isDead()) return never;
+    activating(round, digest);
+    kernel.activate(round, isEverything);
+    return { failures: [], stageUs: 0 };
+  }
+}

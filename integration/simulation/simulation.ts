@@ -1,0 +1,387 @@
+/** One run: a cluster, a control plane, some nodes, and everything that can happen to them, all decided by a seed. */
+import { printCursor } from "@weft/proto/cursor.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
+import { planNode } from "@weft/nodeagent/plan/plan-input.ts";
+import { planOnce } from "@weft/nodeagent/plan/plan-node.ts";
+import { planLines } from "@weft/nodeagent/plan/plan-line.ts";
+import { everyNode } from "@weft/controlplane/fleet/quorum.ts";
+import { SimulatedCluster } from "./cluster.ts";
+import { SimulatedControlPlane } from "./control-plane.ts";
+import { Counts } from "./counts.ts";
+import { Invariants, Violation } from "./invariants.ts";
+import { SimulatedNode } from "./node.ts";
+import type { NodeWitness } from "./node.ts";
+import { printRequest, printResponse } from "./print-message.ts";
+import { Random } from "./random.ts";
+import { VirtualTime } from "./virtual-time.ts";
+
+const originMs = 1_700_000_000_000;
+const nodesMax = 4;
+const servicesMin = 3;
+/** Short, so that a run sees the end of it. */
+const massRemoval = { thresholdPercent: 50, servicesMin, holdMs: 40_000 };
+/** How long things happen, and how long the end may take: the rule of five minutes, and the slowest repair, behind it. */
+const faultsMs = 90_000;
+const quietMs = 20 * 60_000;
+
+export interface Outcome {
+  readonly counts: Counts;
+  readonly events: number;
+  /** Undefined: all held. */
+  readonly violation: string | undefined;
+}
+
+/** @param say Gets a line for everything that happens. */
+export async function simulate(seed: number, say: (line: string) => void = () => undefined): Promise<Outcome> {
+  const random = new Random(seed);
+  using time = new VirtualTime(originMs, random);
+  const run = new Run(time, random, (line) => say(`${(time.nowMs / 1_000).toFixed(3).padStart(9)} s  ${line}`));
+  const crashed = (reason: unknown): void => run.crashed(reason);
+  process.on("unhandledRejection", crashed);
+  try {
+    await run.happen();
+    await run.settle();
+    return { counts: run.counts, events: time.ran, violation: undefined };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const violation = error instanceof Violation ? error.message : (error.stack ?? error.message);
+    return { counts: run.counts, events: time.ran, violation };
+  } finally {
+    process.off("unhandledRejection", crashed);
+  }
+}
+
+class Run {
+  readonly counts = new Counts();
+  readonly #time: VirtualTime;
+  readonly #random: Random;
+  readonly #say: (line: string) => void;
+  readonly #invariants: Invariants;
+  readonly #cluster: SimulatedCluster;
+  readonly #nodes: readonly SimulatedNode[];
+  #controlPlane: SimulatedControlPlane | undefined;
+  // Its clock, against ours.
+  #skewMs = 0;
+  #violation: Error | undefined;
+
+  constructor(time: VirtualTime, random: Random, say: (line: string) => void) {
+    this.#time = time;
+    this.#random = random;
+    this.#say = say;
+    this.#invariants = new Invariants(this.counts, () => time.nowMs);
+    const names = Array.from({ length: random.integer(1, nodesMax) }, (_, i) => `node-${i + 1}`);
+    this.#cluster = new SimulatedCluster(names, random);
+    const witness = this.#guarded(toldBy(this.#invariants, say));
+    this.#nodes = names.map(
+      (name, i) =>
+        new SimulatedNode({
+          name,
+          instance: BigInt(i + 1),
+          time,
+          random,
+          limits: { massRemovalPercent: massRemoval.thresholdPercent, massRemovalServicesMin: servicesMin },
+          accept: (port) => this.#controlPlane?.accept(port),
+          witness,
+        }),
+    );
+  }
+
+  /** A program ends by an error. */
+  crashed(reason: unknown): void {
+    this.#violation ??= reason instanceof Error ? reason : new Error(String(reason));
+  }
+
+  async happen(): Promise<void> {
+    await this.#startControlPlane();
+    for (const node of this.#nodes) node.start();
+    while (this.#time.nowMs < faultsMs) {
+      await this.#pass(this.#random.delayMs(8_000));
+      await this.#step();
+    }
+  }
+
+  /** All faults end; then all must become equal, and stay so. */
+  async settle(): Promise<void> {
+    this.#say("no more faults");
+    for (const node of this.#nodes) {
+      node.disk.isFull = false;
+      node.link?.thaw();
+      node.start();
+    }
+    if (this.#controlPlane?.isDead !== false) await this.#startControlPlane();
+    await this.#until(() => this.#controlPlane?.isFollowing === true);
+    this.#controlPlane?.give(this.#cluster.records(), true);
+    await this.#until(() => this.#difference() === undefined);
+    const difference = this.#difference();
+    if (difference !== undefined) throw new Violation(`6: in the end ${difference}`);
+    // What was held back may only now be believed.
+    await this.#pass(35_000);
+    await this.#until(() => this.#difference() === undefined);
+    const later = this.#difference();
+    if (later !== undefined) throw new Violation(`6: after the end ${later}`);
+  }
+
+  async #step(): Promise<void> {
+    const random = this.#random;
+    const node = random.oneOf(this.#nodes);
+    const chance = random.next();
+    if (chance < 0.5) this.#change();
+    else if (chance < 0.56) this.#waitForHead();
+    else if (chance < 0.62) this.#drain();
+    else if (chance < 0.69) this.#break(node);
+    else if (chance < 0.74) this.#freeze(node);
+    else if (chance < 0.79) this.#kill(node);
+    else if (chance < 0.81) this.#powerFail(node);
+    else if (chance < 0.82) this.#replace(node);
+    else if (chance < 0.86) this.#corrupt(node);
+    else if (chance < 0.88) this.#fillDisk(node);
+    else if (chance < 0.9) this.#loseSource();
+    else if (chance < 0.91) this.#confirm();
+    else if (chance < 0.96) await this.#restartControlPlane();
+    else for (let i = random.integer(2, 12); i > 0; i--) this.#change();
+  }
+
+  #change(): void {
+    const changes = this.#cluster.change();
+    this.#say(
+      `change: ${changes.map((change) => (change.op === "put" ? change.record.name : `-${change.name}`)).join(" ")}`,
+    );
+    this.#controlPlane?.give(changes, false);
+  }
+
+  #break(node: SimulatedNode): void {
+    if (node.link === undefined) return;
+    this.#say(`the connection of ${node.name} breaks`);
+    this.counts.add("connection broken");
+    node.link.break();
+  }
+
+  #freeze(node: SimulatedNode): void {
+    const { link } = node;
+    if (link === undefined) return;
+    const ms = this.#random.integer(100, 60_000);
+    this.#say(`nothing passes between ${node.name} and the control plane for ${ms} ms`);
+    this.counts.add("half-open");
+    link.freeze();
+    this.#time.after(ms, () => link.thaw());
+  }
+
+  #kill(node: SimulatedNode): void {
+    this.#say(`the agent of ${node.name} is killed`);
+    this.counts.add("agent killed");
+    node.kill();
+    this.#time.after(this.#random.delayMs(20_000), () => node.start());
+  }
+
+  #powerFail(node: SimulatedNode): void {
+    this.#say(`${node.name} loses power`);
+    this.counts.add("power failure");
+    node.powerFail();
+    this.#time.after(this.#random.delayMs(20_000), () => node.start());
+  }
+
+  #replace(node: SimulatedNode): void {
+    this.#say(`${node.name} is another machine now`);
+    this.counts.add("node replaced");
+    node.replace(BigInt(this.#random.integer(1_000, 1_000_000)));
+    this.#time.after(this.#random.delayMs(20_000), () => node.start());
+  }
+
+  #corrupt(node: SimulatedNode): void {
+    if (!node.isRunning) return;
+    this.#say(`the store of ${node.name} is spoilt`);
+    this.counts.add("store spoilt");
+    node.corrupt(this.#random);
+  }
+
+  #fillDisk(node: SimulatedNode): void {
+    this.#say(`the disk of ${node.name} is full`);
+    this.counts.add("disk full");
+    node.disk.isFull = true;
+    this.#time.after(this.#random.integer(100, 50_000), () => {
+      node.disk.isFull = false;
+    });
+  }
+
+  // The API server answers with little, and with all of it later.
+  #loseSource(): void {
+    this.#say("the source lacks most services");
+    this.#controlPlane?.give(this.#cluster.loss(), true);
+    if (this.#controlPlane?.fleet.heldRemoval !== undefined) this.counts.add("removal held at the source");
+    this.#findAgain();
+  }
+
+  #findAgain(): void {
+    this.#time.after(this.#random.integer(1_000, 60_000), () => {
+      this.#say("the source has everything again");
+      this.#controlPlane?.give(this.#cluster.records(), true);
+    });
+  }
+
+  #confirm(): void {
+    this.#say("removals are confirmed");
+    if (this.#controlPlane?.isDead === false) this.#controlPlane.confirmRemoval();
+  }
+
+  async #restartControlPlane(): Promise<void> {
+    const random = this.#random;
+    const before = this.#controlPlane;
+    if (random.isTrue(0.3)) {
+      this.#say("the control plane is asked to stop");
+      this.counts.add("control plane drained");
+      before?.stop();
+      await this.#pass(random.integer(1, 6_000));
+    }
+    this.#say("the control plane is killed");
+    this.counts.add("control plane killed");
+    before?.kill();
+    for (const node of this.#nodes) node.link?.break();
+    this.#controlPlane = undefined;
+    if (random.isTrue(0.15)) {
+      this.#skewMs -= random.integer(1_000, 100_000);
+      this.counts.add("clock went back");
+    }
+    await this.#pass(random.delayMs(10_000));
+    // What changed meanwhile, it learns from the source.
+    for (let i = random.isTrue(0.5) ? 0 : random.integer(1, 5); i > 0; i--) this.#cluster.change();
+    await this.#startControlPlane(true);
+  }
+
+  async #startControlPlane(isLossyPossible = false): Promise<void> {
+    const random = this.#random;
+    const startedMs = Date.now() + this.#skewMs;
+    this.#say(`a control plane starts, by its clock at ${startedMs}`);
+    const { committed } = this.#guarded({
+      committed: (cursor: string, root: bigint, puts: readonly ResourceId[]) => {
+        this.#say(`committed ${cursor}`);
+        this.#invariants.committed(cursor, root, puts);
+      },
+    });
+    const isLossy = isLossyPossible && random.isTrue(0.1);
+    if (isLossy) this.#say("its source lacks most services");
+    this.#controlPlane = await SimulatedControlPlane.start({
+      startedMs,
+      random32: random.integer(1, 2 ** 32 - 1),
+      massRemoval,
+      records: isLossy ? this.#cluster.remains() : this.#cluster.records(),
+      syncedAfterMs: random.delayMs(5_000),
+      committed,
+      held: () => this.counts.add("removal held at a stream"),
+    });
+    if (isLossy) this.#findAgain();
+  }
+
+  #waitForHead(): void {
+    const controlPlane = this.#controlPlane;
+    if (controlPlane?.isFollowing !== true || controlPlane.cursor.revision === 0) return;
+    const { cursor } = controlPlane;
+    this.#wait({ kind: "revision", ...cursor }, `wait for ${printCursor(cursor)}`, () =>
+      this.#invariants.done(cursor, this.#nodes),
+    );
+  }
+
+  #drain(): void {
+    const endpoint = this.#cluster.endpoint();
+    if (endpoint === undefined || this.#controlPlane?.isFollowing !== true) return;
+    const { address, port } = endpoint;
+    this.#controlPlane.give(this.#cluster.drain(address), false);
+    this.#wait({ kind: "drained", backends: [endpoint] }, `drain ${address}:${port}`, () =>
+      this.#invariants.drained(address, port, this.#nodes),
+    );
+  }
+
+  #wait(
+    target: Parameters<SimulatedControlPlane["fleet"]["wait"]>[0]["target"],
+    what: string,
+    check: () => void,
+  ): void {
+    const { fleet } = this.#controlPlane ?? {};
+    this.#say(what);
+    const ended = this.#guarded({
+      ended: ({ outcome }: { readonly outcome: string }) => {
+        this.#say(`${what}: ${outcome}`);
+        this.counts.add(outcome === "done" ? "wait done" : "wait not done");
+        if (outcome === "done") check();
+      },
+    });
+    const deadlineMs = Date.now() + this.#random.integer(100, 60_000);
+    fleet?.wait({ target, quorum: everyNode, deadlineMs, listener: { noted: () => undefined, ...ended } }, Date.now());
+  }
+
+  // What is not as it should be; undefined: all is.
+  #difference(): string | undefined {
+    const controlPlane = this.#controlPlane;
+    if (controlPlane === undefined || !controlPlane.isFollowing) return "there is no control plane";
+    const { cursor, root, fleet } = controlPlane;
+    for (const node of this.#nodes) {
+      const { name, kernel, store, standing } = node;
+      const live = kernel.cursor === undefined ? "nothing" : printCursor(kernel.cursor);
+      if (live !== printCursor(cursor)) return `${name} (${standing}) runs ${live}, not ${printCursor(cursor)}`;
+      if (store?.digest !== root) return `${name} holds something else than the head ${printCursor(cursor)}`;
+      const missing = fleet.whyMissing(name, cursor.revision, Date.now());
+      if (missing !== undefined) return `the fleet does not know that ${name} runs ${printCursor(cursor)}: ${missing}`;
+      const wrong = wrongPlan(node);
+      if (wrong !== undefined) return wrong;
+    }
+    return undefined;
+  }
+
+  async #until(isReached: () => boolean): Promise<void> {
+    const untilMs = this.#time.nowMs + quietMs;
+    while (!isReached() && this.#time.nowMs < untilMs) await this.#pass(500);
+  }
+
+  async #pass(ms: number): Promise<void> {
+    await this.#time.run(this.#time.nowMs + ms, () => this.#violation !== undefined);
+    if (this.#violation !== undefined) throw this.#violation;
+  }
+
+  // A violation seen within a program must end the run, not be taken for a fault of the program.
+  #guarded<T extends object>(of: T): T {
+    return new Proxy(of, {
+      get: (target, name) => {
+        const found: unknown = Reflect.get(target, name);
+        if (typeof found !== "function") return found;
+        return (...given: unknown[]): unknown => {
+          try {
+            return Reflect.apply(found, target, given);
+          } catch (error) {
+            this.#violation ??= error instanceof Error ? error : new Error(String(error));
+            return undefined;
+          }
+        };
+      },
+    });
+  }
+}
+
+// What the kernel holds, against a plan made from nothing of what the agent holds.
+function wrongPlan({ name, kernel, store, wasSpoilt }: SimulatedNode): string | undefined {
+  if (store === undefined || wasSpoilt) return undefined;
+  const zones = new Set(["", "a", "b"]);
+  const live = planLines(Array.from(kernel.held.values(), ({ frontends }) => frontends).flat()).join("\n");
+  // The zone is the control plane's to say: one of the few must fit.
+  for (const zone of zones) {
+    const { plans } = planOnce(store, planNode(name, zone, []));
+    if (planLines(plans.flatMap(({ frontends }) => frontends)).join("\n") === live) return undefined;
+  }
+  return `the kernel of ${name} holds something else than the plan`;
+}
+
+// Says what passes before it is judged.
+function toldBy(witness: NodeWitness, say: (line: string) => void): NodeWitness {
+  return {
+    activating: (node, round, digest) => {
+      say(`${node.name} activates ${printCursor(round.cursor)}, ${round.services.length} services`);
+      witness.activating(node, round, digest);
+    },
+    sent: (node, message) => {
+      say(`${node.name} -> ${printRequest(message)}`);
+      witness.sent(node, message);
+    },
+    receiving: (node, message, bytes) => {
+      say(`${node.name} <- ${printResponse(message)}, ${bytes} bytes`);
+      witness.receiving(node, message, bytes);
+    },
+  };
+}

@@ -1,0 +1,206 @@
+/**
+ * Time that passes only when told, for everything in this process: timers, immediates, clocks, and chance. The programs run as they
+ * are, with their own timers; what they await comes in an order that the seed alone decides. One at a time, since it replaces globals.
+ */
+import { syncBuiltinESMExports } from "node:module";
+import timers from "node:timers/promises";
+import type { Random } from "./random.ts";
+
+interface Due {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+  isCancelled: boolean;
+}
+
+/** What `setTimeout` answers here. */
+class Timer {
+  due: Due;
+
+  constructor(due: Due) {
+    this.due = due;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+}
+
+const realImmediate = setImmediate;
+
+export class VirtualTime implements Disposable {
+  readonly #queue: Due[] = [];
+  readonly #restore: () => void;
+  #nowMs = 0;
+  #order = 0;
+  #ran = 0;
+
+  /** @param originMs Unix milliseconds at which it begins. */
+  constructor(originMs: number, random: Random) {
+    this.#restore = this.#replace(originMs, random);
+  }
+
+  /** Milliseconds since it began. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Events so far. */
+  get ran(): number {
+    return this.#ran;
+  }
+
+  /** @returns Cancels it. */
+  after(ms: number, run: () => void): () => void {
+    const due = this.#add(ms, run);
+    return () => {
+      due.isCancelled = true;
+    };
+  }
+
+  async sleep(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => this.#add(ms, resolve));
+  }
+
+  /** Lets time pass until `untilMs`, or until `isOver` says so; each event runs to its end, promises included. */
+  async run(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
+    await settled();
+    while (!isOver()) {
+      const due = this.#pop(untilMs);
+      if (due === undefined) break;
+      this.#nowMs = due.atMs;
+      this.#ran++;
+      due.run();
+      await settled();
+    }
+    this.#nowMs = Math.max(this.#nowMs, isOver() ? 0 : untilMs);
+  }
+
+  [Symbol.dispose](): void {
+    this.#restore();
+  }
+
+  #add(ms: number, run: () => void): Due {
+    const atMs = this.#nowMs + Math.max(0, Number.isFinite(ms) ? ms : 0);
+    const due: Due = { atMs, order: this.#order++, run, isCancelled: false };
+    // A heap by time, then by order.
+    const queue = this.#queue;
+    let at = queue.push(due) - 1;
+    while (at > 0) {
+      const above = (at - 1) >> 1;
+      const parent = queue[above];
+      if (parent === undefined || isBefore(parent, due)) break;
+      queue[at] = parent;
+      at = above;
+    }
+    queue[at] = due;
+    return due;
+  }
+
+  #pop(untilMs: number): Due | undefined {
+    for (;;) {
+      const first = this.#queue[0];
+      if (first === undefined || (!first.isCancelled && first.atMs > untilMs)) return undefined;
+      this.#removeFirst();
+      if (!first.isCancelled) return first;
+    }
+  }
+
+  #removeFirst(): void {
+    const queue = this.#queue;
+    const last = queue.pop();
+    if (last === undefined || queue.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let below = 2 * at + 1;
+      const [left, right] = [queue[below], queue[below + 1]];
+      let child = left;
+      if (left !== undefined && right !== undefined && isBefore(right, left)) {
+        child = right;
+        below++;
+      }
+      if (child === undefined || isBefore(last, child)) break;
+      queue[at] = child;
+      at = below;
+    }
+    queue[at] = last;
+  }
+
+  #replace(originMs: number, random: Random): () => void {
+    const before = {
+      setTimeout: globalThis.setTimeout,
+      setInterval: globalThis.setInterval,
+      setImmediate: globalThis.setImmediate,
+      clearTimeout: globalThis.clearTimeout,
+      clearInterval: globalThis.clearInterval,
+      clearImmediate: globalThis.clearImmediate,
+      now: Date.now,
+      random: Math.random,
+      sleep: timers.setTimeout,
+      turn: timers.setImmediate,
+    };
+    const cancel = (timer: unknown): void => {
+      if (timer instanceof Timer) timer.due.isCancelled = true;
+    };
+    const later = (run: (...given: unknown[]) => void, ms = 0, ...given: unknown[]): Timer =>
+      new Timer(this.#add(ms, () => run(...given)));
+    const soon = (run: (...given: unknown[]) => void, ...given: unknown[]): Timer =>
+      new Timer(this.#add(0, () => run(...given)));
+    const often = (run: (...given: unknown[]) => void, ms = 0, ...given: unknown[]): Timer => {
+      const again = (): Due =>
+        this.#add(Math.max(1, ms), () => {
+          timer.due = again();
+          run(...given);
+        });
+      const timer = new Timer(again());
+      return timer;
+    };
+    const sleep = <T>(ms?: number, value?: T, options?: { readonly signal?: AbortSignal }): Promise<T> =>
+      new Promise((resolve, reject) => {
+        const due = this.#add(ms ?? 0, () => resolve(value as T));
+        options?.signal?.addEventListener("abort", () => {
+          due.isCancelled = true;
+          reject(new Error("aborted"));
+        });
+      });
+    Object.assign(globalThis, {
+      setTimeout: later,
+      setInterval: often,
+      setImmediate: soon,
+      clearTimeout: cancel,
+      clearInterval: cancel,
+      clearImmediate: cancel,
+    });
+    Date.now = () => Math.floor(originMs + this.#nowMs);
+    Math.random = () => random.next();
+    Object.assign(timers, { setTimeout: sleep, setImmediate: <T>(value?: T) => sleep(0, value) });
+    syncBuiltinESMExports();
+    const perf = { now: Object.getOwnPropertyDescriptor(performance, "now"), origin: performance.timeOrigin };
+    Object.defineProperty(performance, "now", { configurable: true, writable: true, value: () => this.#nowMs });
+    Object.defineProperty(performance, "timeOrigin", { configurable: true, value: originMs });
+    return () => {
+      const { now, random: chance, sleep: realSleep, turn, ...globals } = before;
+      Object.assign(globalThis, globals);
+      Date.now = now;
+      Math.random = chance;
+      Object.assign(timers, { setTimeout: realSleep, setImmediate: turn });
+      syncBuiltinESMExports();
+      if (perf.now === undefined) Reflect.deleteProperty(performance, "now");
+      else Object.defineProperty(performance, "now", perf.now);
+      Reflect.deleteProperty(performance, "timeOrigin");
+    };
+  }
+}
+
+function isBefore(a: Due, b: Due): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
+}
+
+// Every promise that can go on has gone on: nothing here awaits anything but these timers.
+function settled(): Promise<void> {
+  return new Promise((resolve) => realImmediate(resolve));
+}
