@@ -70,7 +70,7 @@ export const controlPlaneCommand = defineCommand({
       default: 1,
       min: 1,
       max: workersMax,
-      help: "Threads that serve agents. 1: the main thread does; more are worth a core each above 5,000 agents.",
+      help: "Threads that serve agents on one port. 1: the main thread does.",
     }),
     drain: duration({
       default: fanoutLimits.drainMs,

@@ -2,6 +2,7 @@
  * libbpf and the few C calls beside it, by koffi: nothing else in the agent calls C. Functions return what is asked for and
  * throw KernelError, whose code is the errno. No C code calls back.
  */
+import { endProcessBy } from "@weft/proto/program/main.ts";
 import koffi from "koffi";
 
 /** A call that the kernel or libbpf refused. */
@@ -47,6 +48,9 @@ const mapFlags = { shared: 0x1, private: 0x2, fixed: 0x10, anonymous: 0x20, noRe
 function load() {
   const libc = koffi.load("libc.so.6");
   const libbpf = koffi.load("libbpf.so.1");
+  // Everything that this program has in the kernel is meant to stay, and nothing else of it needs to be taken apart.
+  const exitNow = libc.func("void _exit(int)");
+  endProcessBy((code) => void exitNow(code));
   return {
     close: libc.func("int close(int)"),
     flock: libc.func("int flock(int, int)"),
