@@ -9,8 +9,8 @@ import { KubeCluster } from "./kube-cluster.ts";
 import { endpointsOf, namespace, serviceObject, sliceObject, withoutHistory } from "./kube-objects.ts";
 import { waitUntil } from "./wait-until.ts";
 
-/** How long it is stopped: longer than what it does once a minute. */
-const stoppedSeconds = Number(process.env["WEFT_TEST_STOPPED_SECONDS"] ?? 60);
+/** How long it is stopped: in CI longer than what it does once a minute; by hand no longer than it takes to be noticed. */
+const stoppedSeconds = Number(process.env["WEFT_TEST_STOPPED_SECONDS"] ?? (process.env["CI"] === "true" ? 60 : 12));
 const silentSeconds = 6;
 const services = 12;
 const settleLimitMs = 60_000;
