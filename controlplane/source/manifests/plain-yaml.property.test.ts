@@ -84,6 +84,10 @@ test("what it reads of printed values is what the whole parser reads", () => {
   );
 });
 
+test("a tab within quotes and escapes is left to the whole parser", () => {
+  assert.equal(parsePlainYaml('- "\\\\\t"\n'), undefined);
+});
+
 test("what it reads of damaged text is what the whole parser reads", () => {
   const piece = fc.constantFrom(
     ..."- : # \n [ ] { } , ' \" & * ! | > ? % @ a 1 . ~ \t \\ --- ... é \u00a0 \u2028 - a: ]: : [] {}".split(" "),

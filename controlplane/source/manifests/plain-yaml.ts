@@ -208,6 +208,8 @@ function quoted(text: string): string {
 }
 
 function escaped(text: string): string {
+  // A tab may stand in YAML as it is, not in JSON.
+  for (const character of text) if (character < " ") throw giveUp;
   if (!/^"(?:[^"\\]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"$/.test(text)) throw giveUp;
   return String(JSON.parse(text));
 }
