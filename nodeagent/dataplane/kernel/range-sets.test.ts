@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parsePrefix, printPrefix, type Prefix } from "@weft/proto/address.ts";
 import { readRangeSets } from "./element-key.ts";
-import type { KernelMaps } from "./kernel-maps.ts";
 import { isSameRanges, RangeSets } from "./range-sets.ts";
-import { MemoryMaps } from "./testing/memory-maps.ts";
+import { MemoryMaps, mapsBut } from "./testing/memory-maps.ts";
 
 const limits = { frontends: 4, backends: 4, services: 4 };
 const prefixes = (...texts: readonly string[]): Prefix[] =>
@@ -38,20 +37,9 @@ describe("range sets", () => {
   it("leave nothing behind when the kernel has no room", () => {
     const maps = new MemoryMaps(limits);
     let inserts = 0;
-    const full: KernelMaps = {
-      sizes: maps.sizes,
-      arrays: maps.arrays,
+    const full = mapsBut(maps, {
       insert: (map, key, index) => (++inserts > 2 ? 28 : maps.insert(map, key, index)),
-      remove: (map, key) => maps.remove(map, key),
-      elements: (map) => maps.elements(map),
-      insertAbsent: (map, key, index) => maps.insertAbsent(map, key, index),
-      elementsPart: (map, position) => maps.elementsPart(map, position),
-      lookup: (map, key) => maps.lookup(map, key),
-      reach: (array, end) => maps.reach(array, end),
-      trim: () => maps.trim(),
-      whole: (read) => maps.whole(read),
-      grace: () => maps.grace(),
-    };
+    });
     const sets = new RangeSets(full);
     assert.equal(sets.take(prefixes("10.0.0.0/8", "11.0.0.0/8", "12.0.0.0/8")), undefined);
     assert.deepEqual(held(maps), {});

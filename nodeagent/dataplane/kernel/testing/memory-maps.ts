@@ -175,3 +175,22 @@ export class MemoryMaps implements KernelMaps {
 function hex(key: Uint8Array): string {
   return Buffer.from(key).toString("hex");
 }
+
+/** `maps`, but for what `other` does in its place: a kernel that refuses some calls. */
+export function mapsBut(maps: KernelMaps, other: Partial<KernelMaps>): KernelMaps {
+  return {
+    sizes: maps.sizes,
+    arrays: maps.arrays,
+    insert: (map, key, index) => maps.insert(map, key, index),
+    remove: (map, key) => maps.remove(map, key),
+    elements: (map) => maps.elements(map),
+    insertAbsent: (map, key, index) => maps.insertAbsent(map, key, index),
+    elementsPart: (map, position) => maps.elementsPart(map, position),
+    lookup: (map, key) => maps.lookup(map, key),
+    reach: (array, end) => maps.reach(array, end),
+    trim: () => maps.trim(),
+    whole: (read) => maps.whole(read),
+    grace: () => maps.grace(),
+    ...other,
+  };
+}
