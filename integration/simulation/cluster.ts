@@ -8,6 +8,7 @@ const servicesMax = 14;
 const endpointsMax = 4;
 const zones = ["", "a", "b"] as const;
 const port = 8080;
+const home = "default";
 
 interface SimulatedService {
   /** Last byte of each endpoint's address, to whether it is ready. */
@@ -27,15 +28,13 @@ export class SimulatedCluster {
   }
 
   /** Everything that there is. */
-  records(): readonly RecordChange[] {
-    const nodes = Array.from(this.#zones, ([name, zone]): SourceRecord => ({
-      kind: "Node",
-      name,
-      zone,
-      addresses: [],
-    }));
-    const services = [...this.#services.keys()].flatMap((number) => this.#recordsOf(number));
-    return [...nodes, ...services].map((record) => ({ op: "put", record }));
+  records(): readonly SourceRecord[] {
+    return [...this.#nodeRecords(), ...[...this.#services.keys()].flatMap((number) => this.#recordsOf(number))];
+  }
+
+  /** Names of the services that there are. */
+  services(): readonly string[] {
+    return Array.from(this.#services.keys(), (number) => nameOf(number));
   }
 
   /** Something changes. */
@@ -61,20 +60,18 @@ export class SimulatedCluster {
     return this.#recordsOf(number).map((record) => ({ op: "put", record }));
   }
 
-  /** What there is left of it for an API server that lost nearly everything. */
-  remains(): readonly RecordChange[] {
-    const [first] = this.#services.keys();
-    return this.records().filter(
-      (change) =>
-        change.op === "put" &&
-        (change.record.kind === "Node" || (first !== undefined && change.record.name.startsWith(nameOf(first)))),
-    );
+  /** What there is left of it for an API server that lost a good part of it, or nearly everything. */
+  remains(): readonly SourceRecord[] {
+    const kept = [...this.#services.keys()].filter(() => this.#random.isTrue(0.3));
+    return [...this.#nodeRecords(), ...kept.flatMap((number) => this.#recordsOf(number))];
   }
 
-  /** What a relist of an API server that lost nearly everything says; it is there again at the next change of each. */
-  loss(): readonly RecordChange[] {
-    const lost = [...this.#services.keys()].slice(0, Math.ceil(this.#services.size * 0.8));
-    return lost.flatMap((number) => this.#removal(number));
+  /** What another cluster holds, as a wrong kubeconfig finds it: the same nodes, as many services, none of them the same. */
+  others(): readonly SourceRecord[] {
+    return [
+      ...this.#nodeRecords(),
+      ...[...this.#services.keys()].flatMap((number) => this.#recordsOf(number, "other")),
+    ];
   }
 
   /** An endpoint, "ip:port", that some service has. */
@@ -112,17 +109,21 @@ export class SimulatedCluster {
     return made;
   }
 
-  #recordsOf(number: number): readonly SourceRecord[] {
+  #nodeRecords(): readonly SourceRecord[] {
+    return Array.from(this.#zones, ([name, zone]) => ({ kind: "Node", name, zone, addresses: [] }));
+  }
+
+  #recordsOf(number: number, namespace = home): readonly SourceRecord[] {
     const service = this.#services.get(number);
     if (service === undefined) return [];
     const nodes = [...this.#zones.keys()];
     return [
       {
         kind: "Service",
-        name: nameOf(number),
+        name: nameOf(number, namespace),
         type: "ClusterIP",
         ports: [{ name: "", protocol: "TCP", port: 80, nodePort: 0 }],
-        clusterIps: [addressed(`10.96.0.${number + 1}`)],
+        clusterIps: [addressed(`10.96.${namespace === home ? 0 : 1}.${number + 1}`)],
         externalIps: [],
         loadBalancerIps: [],
         externalTrafficPolicy: "Cluster",
@@ -134,8 +135,8 @@ export class SimulatedCluster {
       },
       {
         kind: "EndpointSlice",
-        name: `${nameOf(number)}-a`,
-        service: nameOf(number),
+        name: `${nameOf(number, namespace)}-a`,
+        service: nameOf(number, namespace),
         ports: [{ name: "", protocol: "TCP", number: port }],
         endpoints: Array.from(service.endpoints, ([last, isReady]) => ({
           address: addressOf(number, last),
@@ -159,8 +160,8 @@ export class SimulatedCluster {
   }
 }
 
-function nameOf(number: number): string {
-  return `default/web-${number}`;
+function nameOf(number: number, namespace = home): string {
+  return `${namespace}/web-${number}`;
 }
 
 function addressOf(number: number, last: number): Address {

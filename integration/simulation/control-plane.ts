@@ -13,7 +13,9 @@ import { MemoryLog } from "@weft/controlplane/log/memory-log.ts";
 import type { MassRemovalLimits } from "@weft/controlplane/mass-removal/mass-removal.ts";
 import { Pipeline, pipelineLimits } from "@weft/controlplane/pipeline.ts";
 import type { PipelineLimits } from "@weft/controlplane/pipeline.ts";
-import type { RecordChange, Source, SourceSink } from "@weft/controlplane/source/source.ts";
+import type { RecordChange, Source, SourceRecord, SourceSink } from "@weft/controlplane/source/source.ts";
+import type { RemovalAccount } from "./removal-account.ts";
+import { Violation } from "./violation.ts";
 
 /** Tiny bounds, so that every one of them is met. */
 const limits: PipelineLimits = {
@@ -34,10 +36,12 @@ export interface ControlPlaneOptions {
   readonly startedMs: number;
   readonly random32: number;
   readonly massRemoval: MassRemovalLimits;
-  /** Everything that is there, at the start. */
-  readonly records: readonly RecordChange[];
+  /** What the source lists first. */
+  readonly records: () => readonly SourceRecord[];
   /** The source answers after this. */
   readonly syncedAfterMs: number;
+  /** What it may take away. */
+  readonly account: RemovalAccount;
   /** `puts`: but for the first revision, which is everything. */
   readonly committed: (cursor: string, root: bigint, puts: readonly ResourceId[]) => void;
   /** A node is given no state, since that would be a mass removal. */
@@ -48,41 +52,57 @@ export class SimulatedControlPlane {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly #pipeline: Pipeline;
+  readonly #account: RemovalAccount;
   readonly #stop = new AbortController();
+  /** What the source told last, by kind and name. */
+  readonly #listed = new Map<string, SourceRecord>();
+  /** Nodes that are given no state. */
+  readonly #held = new Set<string>();
   #sink: SourceSink | undefined;
   #isDead = false;
 
-  private constructor(pipeline: Pipeline, fleet: Fleet, metrics: Metrics) {
+  private constructor(pipeline: Pipeline, fleet: Fleet, metrics: Metrics, account: RemovalAccount) {
     this.#pipeline = pipeline;
     this.fleet = fleet;
     this.metrics = metrics;
+    this.#account = account;
   }
 
   static async start(options: ControlPlaneOptions): Promise<SimulatedControlPlane> {
-    const { startedMs, random32, massRemoval, records, syncedAfterMs, committed, held } = options;
+    const { startedMs, random32, massRemoval, records, syncedAfterMs, account, committed, held } = options;
     const [fleet, metrics] = [new Fleet(Date.now()), new Metrics()];
     // All names of the revisions so far: a history may be renamed.
     const roots = new Map<Revision, bigint>();
     const note = (epoch: Epoch): void => {
+      account.named(epoch);
       for (const [revision, root] of roots) committed(printCursor({ epoch, revision }), root, []);
     };
     const observer = watched(fleet, {
       epochStarted: note,
-      committed: ({ revision, puts }) => {
+      committed: (commit) => {
+        const { revision, puts } = commit;
         const { root, epoch } = made.#pipeline.catalog;
         roots.set(revision, root);
         committed(printCursor({ epoch, revision }), root, revision === 1 ? [] : puts.map(({ id }) => id));
+        account.committed(printCursor({ epoch, revision }), commit);
       },
-      held,
+      held: (node, isHeld) => {
+        if (!isHeld) made.#held.delete(node);
+        else if (!made.#held.has(node)) {
+          made.#held.add(node);
+          held();
+        }
+      },
     });
     const source: Source = {
       hasNodes: true,
       run: async (sink, signal) => {
         setTimeout(() => {
           if (signal.aborted) return;
-          sink.changes({ changes: records, isRelist: true, noticedAtMs: Date.now() });
-          sink.synced();
           made.#sink = sink;
+          made.relist(records());
+          account.synced();
+          sink.synced();
         }, syncedAfterMs);
         await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       },
@@ -97,7 +117,7 @@ export class SimulatedControlPlane {
       limits,
       massRemoval,
     });
-    const made: SimulatedControlPlane = new SimulatedControlPlane(pipeline, fleet, metrics);
+    const made: SimulatedControlPlane = new SimulatedControlPlane(pipeline, fleet, metrics, account);
     void pipeline.run(made.#stop.signal);
     void runFleet(fleet, made.#stop.signal);
     return made;
@@ -112,6 +132,25 @@ export class SimulatedControlPlane {
     return this.#sink !== undefined && !this.#isDead;
   }
 
+  /** It neither was killed nor asked to stop. */
+  get isStaying(): boolean {
+    return !this.#stop.signal.aborted;
+  }
+
+  /** There is something to confirm. */
+  get isHolding(): boolean {
+    return !this.#isDead && (this.#account.doubted > 0 || this.#held.size > 0);
+  }
+
+  /** Names of the services at the head. */
+  get services(): ReadonlySet<string> {
+    return this.#account.served;
+  }
+
+  isOf(epoch: Epoch): boolean {
+    return this.#account.isOf(epoch);
+  }
+
   get root(): bigint {
     return this.#pipeline.catalog.root;
   }
@@ -124,13 +163,37 @@ export class SimulatedControlPlane {
     return this.#isDead ? undefined : this.#pipeline.fanout.open(port);
   }
 
-  give(changes: readonly RecordChange[], isRelist: boolean): void {
-    if (this.#isDead) return;
-    this.#sink?.changes({ changes, isRelist, noticedAtMs: Date.now() });
+  /** The source sees single objects change. */
+  watched(changes: readonly RecordChange[]): void {
+    // One that a list lacked is not told to be removed again.
+    this.#tell(
+      changes.filter((change) => change.op === "put" || this.#listed.has(`${change.kind} ${change.name}`)),
+      false,
+    );
   }
 
-  confirmRemoval(): void {
-    this.#pipeline.confirmRemoval("the simulation");
+  /** The source lists everything anew, and tells what differs. */
+  relist(records: readonly SourceRecord[]): void {
+    const names = new Set(records.map(({ kind, name }) => `${kind} ${name}`));
+    const gone = [...this.#listed].filter(([key]) => !names.has(key));
+    const removals = gone.map(([, { kind, name }]): RecordChange => ({ op: "remove", kind, name }));
+    const puts = records.map((record): RecordChange => ({ op: "put", record }));
+    this.#tell([...removals, ...puts], true);
+  }
+
+  /** A person confirms what is held back. @returns The nodes that were given no state. */
+  confirmRemoval(): ReadonlySet<string> {
+    const wasDoubted = this.#account.doubted > 0;
+    const held = new Set(this.#held);
+    const { removal, nodes } = this.#pipeline.confirmRemoval("the simulation");
+    for (const node of nodes) held.add(node);
+    if (wasDoubted !== (removal !== undefined)) {
+      throw new Violation(
+        `8: a confirmation ${wasDoubted ? "misses what is held" : "finds what is not held"} at the source`,
+      );
+    }
+    if (wasDoubted || held.size > 0) this.#account.confirmed();
+    return held;
   }
 
   /** SIGKILL. */
@@ -143,12 +206,22 @@ export class SimulatedControlPlane {
   stop(): void {
     this.#stop.abort();
   }
+
+  #tell(changes: readonly RecordChange[], isRelist: boolean): void {
+    if (this.#isDead || this.#sink === undefined) return;
+    for (const change of changes) {
+      if (change.op === "put") this.#listed.set(`${change.record.kind} ${change.record.name}`, change.record);
+      else this.#listed.delete(`${change.kind} ${change.name}`);
+    }
+    this.#account.told(changes, isRelist);
+    this.#sink.changes({ changes, isRelist, noticedAtMs: Date.now() });
+  }
 }
 
 interface Tap {
   readonly epochStarted: (epoch: Epoch) => void;
   readonly committed: (commit: Commit) => void;
-  readonly held: () => void;
+  readonly held: (node: string, isHeld: boolean) => void;
 }
 
 // The fleet, and someone who listens: first, so that nobody acts on a commit that is not noted.
@@ -169,10 +242,13 @@ function watched(fleet: Fleet, tap: Tap): FleetObserver {
     sent: (node, revision) => fleet.sent(node, revision),
     acked: (node, ack, roundTripUs, nowUs) => fleet.acked(node, ack, roundTripUs, nowUs),
     held: (node, reason) => {
-      if (reason !== undefined) tap.held();
+      tap.held(node, reason !== undefined);
       fleet.held(node, reason);
     },
     removalHeld: (removal) => fleet.removalHeld(removal),
-    disconnected: (node, instance, reason, nowUs) => fleet.disconnected(node, instance, reason, nowUs),
+    disconnected: (node, instance, reason, nowUs) => {
+      tap.held(node, false);
+      fleet.disconnected(node, instance, reason, nowUs);
+    },
   };
 }

@@ -9,7 +9,10 @@
  *    agent has, but what was committed anew while it was compared.
  * 5. A wait that is `done` was true at that moment: every node had the revision live, no node could choose the backend. (But for a node
  *    that lost its power since it acked: what it serves from its disk until it is back may be a second older. Nor of one whose store was spoilt.)
- * 6. In the end all is equal: every agent holds the head, its kernel is a plan made from nothing of it, and the fleet knows.
+ * 6. In the end all is equal: the head serves what the source has, every agent holds the head, its kernel is a plan made from nothing of
+ *    it, and the fleet knows.
+ *
+ * 7 and 8 are in `removal-invariants.ts`.
  */
 import { fromBinary } from "@bufbuild/protobuf";
 import { compareEpochs, epoch as epochOf, isSameEpoch, printCursor, revision } from "@weft/proto/cursor.ts";
@@ -22,9 +25,7 @@ import { bytesOf } from "@weft/nodeagent/sync/kept-bytes.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import type { Counts } from "./counts.ts";
 import type { NodeWitness, SimulatedNode } from "./node.ts";
-
-/** Something that must never be. */
-export class Violation extends Error {}
+import { Violation } from "./violation.ts";
 
 /** How long before it is sent the comparison behind a repair may have begun. */
 const comparedMaxMs = 30_000;

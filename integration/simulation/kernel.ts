@@ -26,9 +26,8 @@ export class Kernel {
   activate(round: Round, isEverything: boolean): void {
     if (isEverything) this.#held.clear();
     for (const plan of round.services) {
-      if (plan.frontends.length + plan.rejectAddresses.length + plan.passAddresses.length === 0) {
-        this.#held.delete(plan.service);
-      } else this.#held.set(plan.service, plan);
+      if (isEmpty(plan)) this.#held.delete(plan.service);
+      else this.#held.set(plan.service, plan);
     }
     this.cursor = round.cursor;
   }
@@ -37,6 +36,20 @@ export class Kernel {
     this.#held.clear();
     this.cursor = undefined;
   }
+}
+
+/** Names of the services that have something live once `round` is active. */
+export function servicesAfter({ held }: Kernel, round: Round, isEverything: boolean): ReadonlySet<string> {
+  const names = new Set(isEverything ? [] : held.keys());
+  for (const plan of round.services) {
+    if (isEmpty(plan)) names.delete(plan.service);
+    else names.add(plan.service);
+  }
+  return names;
+}
+
+function isEmpty({ frontends, rejectAddresses, passAddresses }: ServicePlan): boolean {
+  return frontends.length + rejectAddresses.length + passAddresses.length === 0;
 }
 
 export interface SimulatedDataplaneOptions {
@@ -48,7 +61,7 @@ export interface SimulatedDataplaneOptions {
   /** Root digest of what the agent holds now. */
   readonly digest: () => bigint;
   /** Before it is live. `digest`: of what the round was planned from. */
-  readonly activating: (round: Round, digest: bigint) => void;
+  readonly activating: (round: Round, digest: bigint, isEverything: boolean) => void;
 }
 
 const never = new Promise<never>(() => undefined);
@@ -101,7 +114,7 @@ export class SimulatedDataplane implements Dataplane {
     // It may be killed between the journal and the store that makes it live.
     await time.sleep(random.delayMs(2));
     if (isDead()) return never;
-    activating(round, digest);
+    activating(round, digest, isEverything);
     kernel.activate(round, isEverything);
     return { failures: [], stageUs: 0 };
   }

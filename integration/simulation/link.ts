@@ -36,6 +36,8 @@ export class Link implements DiscoveryStream {
   readonly #frozen: (() => void)[] = [];
   #input: StreamInput | undefined;
   #unsent = 0;
+  /** Times that it was frozen. */
+  freezes = 0;
   #isFrozen = false;
   #isCut = false;
   #isToldUp = false;
@@ -49,6 +51,10 @@ export class Link implements DiscoveryStream {
 
   get isOpen(): boolean {
     return !this.#isCut && this.#input !== undefined;
+  }
+
+  get isFrozen(): boolean {
+    return this.#isFrozen;
   }
 
   get isWritable(): boolean {
@@ -87,6 +93,7 @@ export class Link implements DiscoveryStream {
   /** Nothing passes until `thaw`, and nobody is told. */
   freeze(): void {
     this.#isFrozen = true;
+    this.freezes++;
   }
 
   thaw(): void {

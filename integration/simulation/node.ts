@@ -3,6 +3,7 @@ import { Metrics } from "@weft/proto/program/metrics.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
 import { parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
+import type { Cursor } from "@weft/proto/cursor.ts";
 import type { SyncRequest, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import type { Round } from "@weft/nodeagent/dataplane/dataplane.ts";
@@ -24,7 +25,7 @@ import type { VirtualTime } from "./virtual-time.ts";
 
 /** Who looks on. */
 export interface NodeWitness {
-  activating(node: SimulatedNode, round: Round, digest: bigint): void;
+  activating(node: SimulatedNode, round: Round, digest: bigint, isEverything: boolean): void;
   sent(node: SimulatedNode, message: SyncRequest): void;
   /** Before the agent has it. */
   receiving(node: SimulatedNode, message: SyncResponse, bytes: number): void;
@@ -58,6 +59,8 @@ export class SimulatedNode {
   isCorrupt = false;
   /** That happened to it since it was installed: what it lost it never takes out of its plan or off its disk, if it is told to. */
   wasSpoilt = false;
+  /** Services of which that made the node lose or regain something. */
+  readonly spoilt = new Set<string>();
   /** And has activated nothing that came over the network since. */
   hasLostPower = false;
   /** Of the agent that runs; undefined: none does. */
@@ -91,6 +94,11 @@ export class SimulatedNode {
     return this.#running?.store;
   }
 
+  /** Of what the agent holds. */
+  get cursor(): Cursor | undefined {
+    return this.#running?.loop.state.standing.cursor;
+  }
+
   /** How the conversation stands, for people. */
   get standing(): string {
     return this.#running === undefined ? "not running" : this.#running.loop.state.kind;
@@ -112,8 +120,8 @@ export class SimulatedNode {
       kernel,
       isDead,
       digest: () => store.digest,
-      activating: (round, digest) => {
-        witness.activating(this, round, digest);
+      activating: (round, digest, isEverything) => {
+        witness.activating(this, round, digest, isEverything);
         // The first one is what was on disk.
         if (this.hasLostPower && kernel.cursor !== undefined) this.hasLostPower = false;
       },
@@ -155,6 +163,7 @@ export class SimulatedNode {
       limits,
       initial,
       addressing,
+      liveServices: initial.standing.floor && new Set(kernel.held.keys()),
       healthFailures: () => [],
       tracer: undefined,
     });
@@ -191,6 +200,7 @@ export class SimulatedNode {
     this.powerFail();
     this.disk.lost();
     this.wasSpoilt = false;
+    this.spoilt.clear();
     this.#instance = instance;
   }
 
@@ -201,16 +211,21 @@ export class SimulatedNode {
     const held = [...store.resources()];
     const former = [...this.#former].filter(([id]) => !store.resources().has(id));
     if (former.length > 0 && random.isTrue(0.4)) {
-      store.commit([{ removed: [], puts: new Map([random.oneOf(former)]) }], "nothing");
-      this.isCorrupt = true;
-      this.wasSpoilt = true;
+      const [id, resource] = random.oneOf(former);
+      store.commit([{ removed: [], puts: new Map([[id, resource]]) }], "nothing");
+      this.#spoil(resource);
     } else if (held.length > 0) {
       const [id, resource] = random.oneOf(held);
       this.#former.set(id, resource);
       store.commit([{ removed: [id], puts: new Map() }], "nothing");
-      this.isCorrupt = true;
-      this.wasSpoilt = true;
+      this.#spoil(resource);
     }
+  }
+
+  #spoil(resource: HeldResource): void {
+    this.isCorrupt = true;
+    this.wasSpoilt = true;
+    if (resource.kind === "service") this.spoilt.add(resource.name);
   }
 
   #dial(events: StreamEvents, isDead: () => boolean): Link {

@@ -1,19 +1,19 @@
 /** One run: a cluster, a control plane, some nodes, and everything that can happen to them, all decided by a seed. */
 import { printCursor } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
-import { planNode } from "@weft/nodeagent/plan/plan-input.ts";
-import { planOnce } from "@weft/nodeagent/plan/plan-node.ts";
-import { planLines } from "@weft/nodeagent/plan/plan-line.ts";
 import { everyNode } from "@weft/controlplane/fleet/quorum.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { SimulatedControlPlane } from "./control-plane.ts";
 import { Counts } from "./counts.ts";
-import { Invariants, Violation } from "./invariants.ts";
+import { differenceOf } from "./difference.ts";
+import { Invariants } from "./invariants.ts";
 import { SimulatedNode } from "./node.ts";
-import type { NodeWitness } from "./node.ts";
-import { printRequest, printResponse } from "./print-message.ts";
 import { Random } from "./random.ts";
+import { RemovalAccount } from "./removal-account.ts";
+import { RemovalInvariants } from "./removal-invariants.ts";
+import { Violation } from "./violation.ts";
 import { VirtualTime } from "./virtual-time.ts";
+import { witnesses } from "./witnesses.ts";
 
 const originMs = 1_700_000_000_000;
 const nodesMax = 4;
@@ -23,6 +23,8 @@ const massRemoval = { thresholdPercent: 50, servicesMin, holdMs: 40_000 };
 /** How long things happen, and how long the end may take: the rule of five minutes, and the slowest repair, behind it. */
 const faultsMs = 90_000;
 const quietMs = 20 * 60_000;
+/** What was confirmed has arrived within this: turns of others that are stuck, a comparison, a round. */
+const arrivedMs = 20_000;
 
 export interface Outcome {
   readonly counts: Counts;
@@ -57,6 +59,7 @@ class Run {
   readonly #random: Random;
   readonly #say: (line: string) => void;
   readonly #invariants: Invariants;
+  readonly #removals = new RemovalInvariants();
   readonly #cluster: SimulatedCluster;
   readonly #nodes: readonly SimulatedNode[];
   #controlPlane: SimulatedControlPlane | undefined;
@@ -71,7 +74,7 @@ class Run {
     this.#invariants = new Invariants(this.counts, () => time.nowMs);
     const names = Array.from({ length: random.integer(1, nodesMax) }, (_, i) => `node-${i + 1}`);
     this.#cluster = new SimulatedCluster(names, random);
-    const witness = this.#guarded(toldBy(this.#invariants, say));
+    const witness = this.#guarded(witnesses(say, [this.#invariants, this.#removals]));
     this.#nodes = names.map(
       (name, i) =>
         new SimulatedNode({
@@ -110,7 +113,7 @@ class Run {
     }
     if (this.#controlPlane?.isDead !== false) await this.#startControlPlane();
     await this.#until(() => this.#controlPlane?.isFollowing === true);
-    this.#controlPlane?.give(this.#cluster.records(), true);
+    this.#controlPlane?.relist(this.#cluster.records());
     await this.#until(() => this.#difference() === undefined);
     const difference = this.#difference();
     if (difference !== undefined) throw new Violation(`6: in the end ${difference}`);
@@ -136,7 +139,7 @@ class Run {
     else if (chance < 0.86) this.#corrupt(node);
     else if (chance < 0.88) this.#fillDisk(node);
     else if (chance < 0.9) this.#loseSource();
-    else if (chance < 0.91) this.#confirm();
+    else if (chance < 0.91 || (this.#controlPlane?.isHolding === true && chance < 0.95)) this.#confirm();
     else if (chance < 0.96) await this.#restartControlPlane();
     else for (let i = random.integer(2, 12); i > 0; i--) this.#change();
   }
@@ -146,7 +149,7 @@ class Run {
     this.#say(
       `change: ${changes.map((change) => (change.op === "put" ? change.record.name : `-${change.name}`)).join(" ")}`,
     );
-    this.#controlPlane?.give(changes, false);
+    this.#controlPlane?.watched(changes);
   }
 
   #break(node: SimulatedNode): void {
@@ -206,7 +209,7 @@ class Run {
   // The API server answers with little, and with all of it later.
   #loseSource(): void {
     this.#say("the source lacks most services");
-    this.#controlPlane?.give(this.#cluster.loss(), true);
+    this.#controlPlane?.relist(this.#cluster.remains());
     if (this.#controlPlane?.fleet.heldRemoval !== undefined) this.counts.add("removal held at the source");
     this.#findAgain();
   }
@@ -214,13 +217,32 @@ class Run {
   #findAgain(): void {
     this.#time.after(this.#random.integer(1_000, 60_000), () => {
       this.#say("the source has everything again");
-      this.#controlPlane?.give(this.#cluster.records(), true);
+      this.#controlPlane?.relist(this.#cluster.records());
     });
   }
 
   #confirm(): void {
+    const controlPlane = this.#controlPlane;
+    if (controlPlane?.isStaying !== true) return;
     this.#say("removals are confirmed");
-    if (this.#controlPlane?.isDead === false) this.#controlPlane.confirmRemoval();
+    const held = controlPlane.confirmRemoval();
+    for (const node of this.#nodes) if (held.has(node.name)) this.#expect(node, controlPlane);
+  }
+
+  // What was confirmed arrives at a node that was held, if nothing breaks meanwhile.
+  #expect(node: SimulatedNode, controlPlane: SimulatedControlPlane): void {
+    const { link } = node;
+    const { cursor } = controlPlane;
+    if (link === undefined || link.isFrozen) return;
+    const { freezes } = link;
+    this.#time.after(arrivedMs, () => {
+      if (!controlPlane.isStaying || node.link !== link || link.freezes !== freezes) return;
+      this.counts.add("confirmed removal arrived");
+      const live = node.kernel.cursor;
+      const isThere = live !== undefined && controlPlane.isOf(live.epoch) && live.revision >= cursor.revision;
+      if (!isThere)
+        this.crashed(new Violation(`8: ${node.name} was confirmed to get ${printCursor(cursor)}, and has not`));
+    });
   }
 
   async #restartControlPlane(): Promise<void> {
@@ -257,18 +279,25 @@ class Run {
         this.#invariants.committed(cursor, root, puts);
       },
     });
-    const isLossy = isLossyPossible && random.isTrue(0.1);
-    if (isLossy) this.#say("its source lacks most services");
+    const wrong =
+      isLossyPossible && random.isTrue(0.15) ? random.oneOf(["lacks most services", "is another cluster"]) : "";
+    if (wrong !== "") this.#say(`its source ${wrong}`);
+    const account = new RemovalAccount(massRemoval, () => this.#time.nowMs);
+    this.#removals.started(account);
     this.#controlPlane = await SimulatedControlPlane.start({
       startedMs,
       random32: random.integer(1, 2 ** 32 - 1),
       massRemoval,
-      records: isLossy ? this.#cluster.remains() : this.#cluster.records(),
+      records: () => {
+        if (wrong === "") return this.#cluster.records();
+        return wrong === "is another cluster" ? this.#cluster.others() : this.#cluster.remains();
+      },
       syncedAfterMs: random.delayMs(5_000),
+      account: this.#guarded(account),
       committed,
       held: () => this.counts.add("removal held at a stream"),
     });
-    if (isLossy) this.#findAgain();
+    if (wrong !== "") this.#findAgain();
   }
 
   #waitForHead(): void {
@@ -284,7 +313,7 @@ class Run {
     const endpoint = this.#cluster.endpoint();
     if (endpoint === undefined || this.#controlPlane?.isFollowing !== true) return;
     const { address, port } = endpoint;
-    this.#controlPlane.give(this.#cluster.drain(address), false);
+    this.#controlPlane.watched(this.#cluster.drain(address));
     this.#wait({ kind: "drained", backends: [endpoint] }, `drain ${address}:${port}`, () =>
       this.#invariants.drained(address, port, this.#nodes),
     );
@@ -308,22 +337,8 @@ class Run {
     fleet?.wait({ target, quorum: everyNode, deadlineMs, listener: { noted: () => undefined, ...ended } }, Date.now());
   }
 
-  // What is not as it should be; undefined: all is.
   #difference(): string | undefined {
-    const controlPlane = this.#controlPlane;
-    if (controlPlane === undefined || !controlPlane.isFollowing) return "there is no control plane";
-    const { cursor, root, fleet } = controlPlane;
-    for (const node of this.#nodes) {
-      const { name, kernel, store, standing } = node;
-      const live = kernel.cursor === undefined ? "nothing" : printCursor(kernel.cursor);
-      if (live !== printCursor(cursor)) return `${name} (${standing}) runs ${live}, not ${printCursor(cursor)}`;
-      if (store?.digest !== root) return `${name} holds something else than the head ${printCursor(cursor)}`;
-      const missing = fleet.whyMissing(name, cursor.revision, Date.now());
-      if (missing !== undefined) return `the fleet does not know that ${name} runs ${printCursor(cursor)}: ${missing}`;
-      const wrong = wrongPlan(node);
-      if (wrong !== undefined) return wrong;
-    }
-    return undefined;
+    return differenceOf(this.#controlPlane, this.#cluster.services(), this.#nodes);
   }
 
   async #until(isReached: () => boolean): Promise<void> {
@@ -353,35 +368,4 @@ class Run {
       },
     });
   }
-}
-
-// What the kernel holds, against a plan made from nothing of what the agent holds.
-function wrongPlan({ name, kernel, store, wasSpoilt }: SimulatedNode): string | undefined {
-  if (store === undefined || wasSpoilt) return undefined;
-  const zones = new Set(["", "a", "b"]);
-  const live = planLines(Array.from(kernel.held.values(), ({ frontends }) => frontends).flat()).join("\n");
-  // The zone is the control plane's to say: one of the few must fit.
-  for (const zone of zones) {
-    const { plans } = planOnce(store, planNode(name, zone, []));
-    if (planLines(plans.flatMap(({ frontends }) => frontends)).join("\n") === live) return undefined;
-  }
-  return `the kernel of ${name} holds something else than the plan`;
-}
-
-// Says what passes before it is judged.
-function toldBy(witness: NodeWitness, say: (line: string) => void): NodeWitness {
-  return {
-    activating: (node, round, digest) => {
-      say(`${node.name} activates ${printCursor(round.cursor)}, ${round.services.length} services`);
-      witness.activating(node, round, digest);
-    },
-    sent: (node, message) => {
-      say(`${node.name} -> ${printRequest(message)}`);
-      witness.sent(node, message);
-    },
-    receiving: (node, message, bytes) => {
-      say(`${node.name} <- ${printResponse(message)}, ${bytes} bytes`);
-      witness.receiving(node, message, bytes);
-    },
-  };
 }

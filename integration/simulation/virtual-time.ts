@@ -31,6 +31,8 @@ class Timer {
 }
 
 const realImmediate = setImmediate;
+/** Events between two turns of the real event loop: rejections that nobody awaits are told only there. */
+const turnEvents = 64;
 
 export class VirtualTime implements Disposable {
   readonly #queue: Due[] = [];
@@ -68,14 +70,14 @@ export class VirtualTime implements Disposable {
 
   /** Lets time pass until `untilMs`, or until `isOver` says so; each event runs to its end, promises included. */
   async run(untilMs: number, isOver: () => boolean = () => false): Promise<void> {
-    await settled();
+    await realTurn();
     while (!isOver()) {
       const due = this.#pop(untilMs);
       if (due === undefined) break;
       this.#nowMs = due.atMs;
       this.#ran++;
       due.run();
-      await settled();
+      await (this.#ran % turnEvents === 0 ? realTurn() : settled());
     }
     this.#nowMs = Math.max(this.#nowMs, isOver() ? 0 : untilMs);
   }
@@ -161,11 +163,16 @@ export class VirtualTime implements Disposable {
     };
     const sleep = <T>(ms?: number, value?: T, options?: { readonly signal?: AbortSignal }): Promise<T> =>
       new Promise((resolve, reject) => {
-        const due = this.#add(ms ?? 0, () => resolve(value as T));
-        options?.signal?.addEventListener("abort", () => {
+        const signal = options?.signal;
+        const due = this.#add(ms ?? 0, () => {
+          signal?.removeEventListener("abort", aborted);
+          resolve(value as T);
+        });
+        const aborted = (): void => {
           due.isCancelled = true;
           reject(new Error("aborted"));
-        });
+        };
+        signal?.addEventListener("abort", aborted, { once: true });
       });
     Object.assign(globalThis, {
       setTimeout: later,
@@ -200,7 +207,12 @@ function isBefore(a: Due, b: Due): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
 }
 
-// Every promise that can go on has gone on: nothing here awaits anything but these timers.
+// Every promise that can go on has gone on: nothing here awaits anything but these timers. A tick comes when no microtask is left,
+// without a turn of the event loop.
 function settled(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve));
+}
+
+function realTurn(): Promise<void> {
   return new Promise((resolve) => realImmediate(resolve));
 }

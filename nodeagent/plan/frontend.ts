@@ -32,6 +32,12 @@ export interface Frontend {
   readonly sourceRanges: readonly Prefix[] | undefined;
 }
 
+/** "ns/name" of a service port. */
+export function serviceOf(servicePort: string): string {
+  const colon = servicePort.indexOf(":");
+  return colon < 0 ? servicePort : servicePort.slice(0, colon);
+}
+
 /** "address port protocol scope": the identity of a frontend in maps. */
 export function frontendKey(of: Pick<Frontend, "address" | "port" | "protocol" | "scope">): string {
   return `${of.address} ${of.port} ${of.protocol} ${of.scope}`;

@@ -428,6 +428,33 @@ describe("an agent that starts again", () => {
     assert.deepEqual(pinned.activated, [3]);
   });
 
+  it("holds what would take most of a live kernel away, though it holds nothing itself", async () => {
+    await using lab = await AgentLab.start();
+    const many = Array.from({ length: 20 }, (_, i) =>
+      encodedService({ name: `ns/s${i}`, clusterIps: [`10.96.1.${i + 1}`] }),
+    );
+    const pinned = new PinnedDataplane({ epoch: epoch(fakeEpoch.createdMs, fakeEpoch.random), revision: revision(8) });
+    const before = await lab.agent({ dataplane: pinned, stateFolder: lab.otherFolder() });
+    const stream = await lab.plane.stream();
+    await stream.greet();
+    stream.send(snapshot(8, many));
+    await stream.ack(isAt(8));
+    await before.stop();
+    const activated = [...pinned.activated];
+    // Another folder: the state on disk is lost.
+    const agent = await lab.agent({ dataplane: pinned });
+    const again = await lab.plane.stream();
+    assert.equal((await again.greet(later)).cursor, undefined);
+    again.send(snapshot(3, many.slice(0, 2)), { synced: { revision: 3n } });
+    const held = await again.ack((ack) => ack.failures.length > 0);
+    assert.equal(held.failures[0]?.category, FailureCategory.MASS_REMOVAL_HELD);
+    assert.deepEqual(pinned.activated, activated);
+    assert.equal(agent.services(), 20);
+    again.send(snapshot(4, many.slice(0, 2), true), { synced: { revision: 4n } });
+    assert.deepEqual((await again.ack(isAt(4))).failures, []);
+    assert.equal(agent.services(), 2);
+  });
+
   it("goes on when the disk is full, and says so", async () => {
     await using lab = await AgentLab.start();
     let isFull = false;

@@ -10,6 +10,7 @@ import type { Metrics } from "@weft/proto/program/metrics.ts";
 import { version } from "@weft/proto/program/version.ts";
 import type { SpanSink } from "@weft/proto/telemetry/span.ts";
 import type { Dataplane } from "../dataplane/dataplane.ts";
+import { serviceOf } from "../plan/frontend.ts";
 import type { Frontend } from "../plan/frontend.ts";
 import {
   isSameAddressing,
@@ -149,6 +150,8 @@ export class Agent {
       limits: options.limits,
       initial,
       addressing,
+      liveServices:
+        initial.standing.floor && new Set(dataplane.dump().map(({ servicePort }) => serviceOf(servicePort))),
       healthFailures: () => health.failures,
       tracer,
     });

@@ -9,6 +9,7 @@ import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.t
 import type { Delta, DigestQuery, NodeView, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { NodeAddressing } from "../plan/node-addressing.ts";
+import { noOutcome, outcomeOf, pruningOf } from "../sync/outcome-of.ts";
 import {
   deltaEvent,
   failuresMaxOf,
@@ -16,13 +17,12 @@ import {
   isSameView,
   messageBytesMaxOf,
   nodeViewEvent,
-  scopeOf,
   syncedEvent,
   welcomeEvent,
 } from "../sync/received-message.ts";
 import { readPart } from "../sync/received-resource.ts";
 import type { ReceivedPart } from "../sync/received-resource.ts";
-import type { Pruning, Store } from "../sync/store.ts";
+import type { Store } from "../sync/store.ts";
 import { covers, dueAtMs, position } from "../sync/sync-state.ts";
 import type {
   DeltaScope,
@@ -59,6 +59,8 @@ export interface SyncLoopOptions {
   readonly limits: SyncLimits;
   readonly initial: SyncState;
   readonly addressing: NodeAddressing;
+  /** Names of the services that an agent before this one left live, ahead of the store. Undefined: a floor does not stand. */
+  readonly liveServices: ReadonlySet<string> | undefined;
   /** Notices of health check node ports. */
   readonly healthFailures: () => readonly NodeFailure[];
   /** Undefined: nothing is traced. */
@@ -84,6 +86,8 @@ export class SyncLoop {
   #ackDue: bigint | undefined;
   #addressing: NodeAddressing;
   #toldAddressing: NodeAddressing | undefined;
+  // While a floor stands.
+  #liveServices: ReadonlySet<string> | undefined;
   readonly #log: SyncLog;
   readonly #antiEntropy: AntiEntropy;
 
@@ -93,6 +97,7 @@ export class SyncLoop {
     this.#antiEntropy = new AntiEntropy(options.store, options.metrics, this.#log);
     this.#state = options.initial;
     this.#addressing = options.addressing;
+    this.#liveServices = options.liveServices;
   }
 
   get state(): SyncState {
@@ -139,7 +144,10 @@ export class SyncLoop {
     const stepped = step(before, event, performance.now(), Math.random(), this.#options.limits);
     this.#state = stepped.state;
     for (const effect of stepped.effects) this.#do(effect);
-    if (stepped.state.standing.floor === undefined) this.#options.rounds.open();
+    if (stepped.state.standing.floor === undefined) {
+      this.#liveServices = undefined;
+      this.#options.rounds.open();
+    }
     const isOpen = stepped.state.kind === "following" || stepped.state.kind === "holding";
     this.#options.metrics.connected.set(isOpen ? 1 : 0);
     if (stepped.state.kind === "holding" && before.kind !== "holding") this.#log.held(stepped.state.removal);
@@ -279,15 +287,11 @@ export class SyncLoop {
     const reading = readPart(delta);
     const part = reading.kind === "part" ? reading.part : undefined;
     this.#part = part;
-    const scope = scopeOf(delta);
     const isLast = delta.part + 1 >= Math.max(1, delta.parts);
-    const whole = isLast && scope !== "since" && part !== undefined ? [...this.#parts, part] : undefined;
-    const services = whole === undefined ? 0 : store.servicesRemovedBy(whole, pruningOf(scope));
-    const removal = { services, ofServices: store.counts.services };
-    const isRepair = whole !== undefined && scope === "buckets";
-    const stray = isRepair ? store.strayOf(whole, delta.scope?.buckets ?? []) : undefined;
+    const whole = isLast && part !== undefined ? [...this.#parts, part] : undefined;
+    const outcome = whole && outcomeOf(whole, delta, store, this.#liveServices);
     const malformed = reading.kind === "malformed" ? reading.reason : undefined;
-    this.#dispatch(deltaEvent(delta, malformed, { removal, stray }));
+    this.#dispatch(deltaEvent(delta, malformed, outcome ?? noOutcome));
     this.#part = undefined;
   }
 
@@ -381,10 +385,6 @@ export class SyncLoop {
 
 /** A delta of this many resources leaves garbage that is worth a pause. */
 const bulkResourcesMin = 20_000;
-
-function pruningOf(scope: DeltaScope): Pruning {
-  return scope === "everything" ? "everything-unlisted" : "nothing";
-}
 
 // Decoded addresses are views of the received message, which must not stay.
 function copyOfView(view: NodeView): NodeView {

@@ -43,6 +43,11 @@ export class AgentLab implements AsyncDisposable {
     return new AgentLab(await FakeControlPlane.listen());
   }
 
+  /** Another one than the node's. */
+  otherFolder(): string {
+    return join(this.#folder, "other");
+  }
+
   /** Resolves once the agent is ready. */
   async agent(options: Partial<AgentOptions> = {}): Promise<RunningAgent> {
     const stop = new AbortController();

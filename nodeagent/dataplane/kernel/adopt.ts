@@ -4,10 +4,9 @@
  */
 import { epoch, revision, type Cursor } from "@weft/proto/cursor.ts";
 import type { Address, Prefix } from "@weft/proto/address.ts";
-import { frontendKey, type Frontend } from "../../plan/frontend.ts";
+import { frontendKey, serviceOf, type Frontend } from "../../plan/frontend.ts";
 import { readAddress } from "./address-codec.ts";
 import type { AdoptedDescriptor } from "./descriptor-store.ts";
-import { serviceOf } from "./descriptor-store.ts";
 import {
   addressElement,
   cidrElement,

@@ -324,12 +324,6 @@ function writeTarget(bytes: Uint8Array, view: DataView, at: number, { address, p
   view.setUint32(at + backendLayout.reserved, 0);
 }
 
-/** "ns/name" of "ns/name:port". */
-export function serviceOf(servicePort: string): string {
-  const colon = servicePort.indexOf(":");
-  return colon < 0 ? servicePort : servicePort.slice(0, colon);
-}
-
 function isSameContent(a: Content, b: Content): boolean {
   return (
     a.action === b.action &&

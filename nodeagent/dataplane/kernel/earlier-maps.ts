@@ -6,7 +6,7 @@ import { epoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
 import type { Round, ServicePlan } from "../dataplane.ts";
 import { readAddress } from "./address-codec.ts";
-import { serviceOf } from "./descriptor-store.ts";
+import { serviceOf } from "../../plan/frontend.ts";
 import { activeOf, type PinnedState } from "./dump-pinned.ts";
 import { readPrefix } from "./element-key.ts";
 import type { ElementMap } from "./kernel-maps.ts";

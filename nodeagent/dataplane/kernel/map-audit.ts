@@ -6,10 +6,10 @@
  * immutable is written again in place, since it was wrong for whoever reads it. No slot is given out, so no grace is needed.
  */
 import { printPrefix } from "@weft/proto/address.ts";
-import { frontendKey } from "../../plan/frontend.ts";
+import { frontendKey, serviceOf } from "../../plan/frontend.ts";
 import type { AuditFinding, AuditStep } from "../dataplane.ts";
 import { readAddress } from "./address-codec.ts";
-import { serviceOf, type Descriptor, type DescriptorStore } from "./descriptor-store.ts";
+import { type Descriptor, type DescriptorStore } from "./descriptor-store.ts";
 import { rangeElementKey, readPrefix, readRangeSets, stateKeyOf } from "./element-key.ts";
 import { elementKeyBytes, elementMaps, type ElementMap, type KernelMaps } from "./kernel-maps.ts";
 import { frontendKeyLayout, nameOfCode, portsMax, protocolCodes, scopeCodes } from "./layout.ts";

@@ -1166,7 +1166,7 @@ export const GoawayReasonSchema: GenEnum<GoawayReason> = /*@__PURE__*/
  *   touch a resource of another bucket. It is computed against the head at the moment of the answer and leads there.
  * - A snapshot or repair MUST NOT lead to a revision below the agent's cursor in the same epoch.
  * - `Synced` says that what the agent holds is this revision, the head at that moment; it prunes nothing.
- * - An agent MUST NOT activate a snapshot or repair that removes more than its mass-removal threshold unless
+ * - An agent MUST NOT activate a snapshot or repair that removes more than its mass-removal threshold of what is live unless
  *   `mass_removal_confirmed` is set: it keeps its state, acks the failure `mass_removal_held` at its old cursor, and discards
  *   deltas without error until a confirmed snapshot or repair arrives.
  * - A control plane that reads that failure MUST send this stream nothing but heartbeats (and `Welcome` of a new epoch) until the
