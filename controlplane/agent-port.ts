@@ -3,7 +3,7 @@ import { listenGrpc } from "@weft/proto/grpc/listener.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { HostPort } from "@weft/proto/program/socket-address.ts";
 import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
-import { callIdentifier } from "./fanout/call-identity.ts";
+import { identifierOf } from "./fanout/call-identity.ts";
 import { addDiscoveryService } from "./fanout/discovery-service.ts";
 import { createGrpcServer } from "./fanout/grpc-server.ts";
 import { streamLimits } from "./fanout/stream-limits.ts";
@@ -33,12 +33,13 @@ export async function openAgentPort(options: AgentPortOptions): Promise<AgentPor
   const { fleet, listen, security, log, signal } = options;
   const pipeline = await Pipeline.open(options.pipeline);
   const server = createGrpcServer(streamLimits);
-  const identify = callIdentifier(security);
-  addDiscoveryService(server, { fanout: pipeline.fanout, limits: streamLimits, identify });
-  addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify, log, signal });
+  const identify = identifierOf(security);
+  const front = addDiscoveryService(server, { fanout: pipeline.fanout, limits: streamLimits, identify });
+  addFleetService(server, { fleet, state: pipeline, removals: pipeline, identify: identify.call, log, signal });
   const grpc = await listenGrpc(server, listen, security, {
     log,
     signal,
+    front,
     refused: (reason) => pipeline.connectionRefused(reason),
   });
   return { pipeline, address: grpc.address, [Symbol.asyncDispose]: () => grpc.close() };

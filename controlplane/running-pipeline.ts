@@ -4,7 +4,7 @@ import { listenGrpc } from "@weft/proto/grpc/listener.ts";
 import type { GrpcListener, ListenerLimits } from "@weft/proto/grpc/listener.ts";
 import { createLog } from "@weft/proto/program/log.ts";
 import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
-import { callIdentifier } from "./fanout/call-identity.ts";
+import { identifierOf } from "./fanout/call-identity.ts";
 import { addDiscoveryService } from "./fanout/discovery-service.ts";
 import { createGrpcServer } from "./fanout/grpc-server.ts";
 import { creditLimits } from "./fanout/receive-credit.ts";
@@ -90,15 +90,16 @@ export class RunningPipeline implements AsyncDisposable {
     }
     const pipeline = await Pipeline.open(pipelineOptions);
     const server = createGrpcServer(limits.stream);
-    addDiscoveryService(server, {
+    const front = addDiscoveryService(server, {
       fanout: pipeline.fanout,
       limits: limits.stream,
-      identify: callIdentifier(security),
+      identify: identifierOf(security),
       ...(credit && { creditLimits: credit }),
     });
     const listener = await listenGrpc(server, { host: "127.0.0.1", port: options.port ?? 0 }, security, {
       log,
       signal: new AbortController().signal,
+      front,
       refused: (reason) => pipeline.connectionRefused(reason),
       limits: options.listener ?? {},
     });

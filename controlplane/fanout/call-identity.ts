@@ -1,4 +1,6 @@
 /** Who makes a gRPC call. With TLS the listener has verified the certificate already. */
+import { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
 import type { ServerUnaryCall } from "@grpc/grpc-js";
 import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
 import { identityOf } from "../identity.ts";
@@ -6,11 +8,25 @@ import type { Identity } from "../identity.ts";
 
 export type IdentifiableCall = Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext">;
 
-/** The function answers undefined where TLS is on and the caller shows no certificate. */
-export function callIdentifier(security: ServerSecurity): (call: IdentifiableCall) => Identity | undefined {
-  if (security.kind === "insecure") return () => ({ kind: "anonymous" });
-  return (call) => {
-    const certificate = call.getAuthContext().sslPeerCertificate;
-    return certificate === undefined ? undefined : identityOf(certificate);
+/** Its answers are undefined where TLS is on and the caller shows no certificate. */
+export interface Identify {
+  readonly call: (call: IdentifiableCall) => Identity | undefined;
+  /** All calls of one connection are made by the same. */
+  readonly socket: (socket: Socket) => Identity | undefined;
+}
+
+const anonymous: Identity = { kind: "anonymous" };
+
+export function identifierOf(security: ServerSecurity): Identify {
+  if (security.kind === "insecure") return { call: () => anonymous, socket: () => anonymous };
+  return {
+    call: (call) => {
+      const certificate = call.getAuthContext().sslPeerCertificate;
+      return certificate === undefined ? undefined : identityOf(certificate);
+    },
+    socket: (socket) => {
+      const certificate = socket instanceof TLSSocket ? socket.getPeerCertificate() : undefined;
+      return certificate?.subject === undefined ? undefined : identityOf(certificate);
+    },
   };
 }

@@ -1,32 +1,21 @@
-/** `weft.discovery.v1` over grpc-js: each Sync call becomes a stream of the fan-out. */
-import { fromBinary } from "@bufbuild/protobuf";
+/**
+ * `weft.discovery.v1` on a port: Sync calls on connections of their own go over our HTTP/2, and those on a connection that began with
+ * another call over grpc-js, as that call does.
+ */
 import { status } from "@grpc/grpc-js";
 import type { Server, ServerDuplexStream } from "@grpc/grpc-js";
-import { DiscoveryService, SyncRequestSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { DiscoveryService } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { ConnectionFront } from "@weft/proto/grpc/listener.ts";
 import { methodDefinition } from "@weft/proto/grpc/service.ts";
-import { messageOf } from "@weft/proto/program/errors.ts";
-import type { Identity } from "../identity.ts";
-import type { IdentifiableCall } from "./call-identity.ts";
-import type { Fanout } from "./fanout.ts";
+import { printHostPort } from "@weft/proto/program/socket-address.ts";
+import { Front } from "../http2/front.ts";
+import type { Header } from "../http2/header-decoder.ts";
+import type { Identify } from "./call-identity.ts";
 import { limitMessage, refuseCompressed, resetCall, watchStatus } from "./grpc-call.ts";
-import { readPlainAck } from "./read-ack.ts";
-import { ReceiveCredit, creditLimits } from "./receive-credit.ts";
-import type { CreditLimits } from "./receive-credit.ts";
-import { shortWay } from "./short-way.ts";
-import type { Write } from "./short-way.ts";
-import { refuse } from "./refusal.ts";
-import type { EndReason, Refusal } from "./refusal.ts";
-import type { StreamLimits } from "./stream-limits.ts";
-import { StreamCounts } from "./stream-counts.ts";
-import type { StreamInput, StreamPort } from "./stream-port.ts";
-
-/** Streams at a time from one connection; an agent opens one. */
-const streamsPerConnectionMax = 8;
-/** Streams at a time of one certificate: the old one, the new one, and some that have not ended yet. */
-const streamsPerNodeMax = 8;
-/** gRPC sends a status as a header, which has a limit. */
-const messageLengthMax = 1_000;
+import { statusCodes } from "./refusal.ts";
+import type { EndReason } from "./refusal.ts";
+import { SyncCalls } from "./sync-calls.ts";
+import type { SyncCall, SyncCallsOptions } from "./sync-calls.ts";
 
 /** What grpc-js ends by itself. */
 const endReasons: ReadonlyMap<status, EndReason> = new Map([
@@ -35,210 +24,87 @@ const endReasons: ReadonlyMap<status, EndReason> = new Map([
   [status.UNIMPLEMENTED, "malformed"],
 ]);
 
-/** A request, or why it cannot be read: the reader of a stream says what is wrong, which grpc-js would hide. */
-type Received =
-  | { readonly kind: "request"; readonly request: SyncRequest; readonly bytes: number }
-  | { readonly kind: "malformed"; readonly problem: string };
-
-export interface DiscoveryServiceOptions {
-  readonly fanout: Pick<Fanout, "open" | "throttled">;
-  readonly limits: StreamLimits;
-  /** Default: `creditLimits`. */
-  readonly creditLimits?: CreditLimits;
-  /** Undefined: no certificate where one is needed. */
-  readonly identify: (call: IdentifiableCall) => Identity | undefined;
+export interface DiscoveryServiceOptions extends SyncCallsOptions {
+  readonly identify: Identify;
 }
 
-/** Call before the server listens. */
-export function addDiscoveryService(server: Server, options: DiscoveryServiceOptions): void {
-  const sync = { ...methodDefinition(DiscoveryService.method.sync), requestDeserialize: receivedOf };
-  const streams = new StreamCounts(streamsPerConnectionMax, streamsPerNodeMax);
+type SyncDuplex = ServerDuplexStream<Uint8Array, Uint8Array>;
+
+/** Call before the server listens, and give the listener what this returns. */
+export function addDiscoveryService(server: Server, options: DiscoveryServiceOptions): ConnectionFront {
+  const definition = methodDefinition(DiscoveryService.method.sync);
+  const calls = new SyncCalls(options);
   server.addService(
-    { sync },
-    {
-      sync: (call: ServerDuplexStream<Received, Uint8Array>) => serve(call, options, streams),
+    { sync: { ...definition, requestDeserialize: (bytes: Buffer) => bytes } },
+    { sync: (call: SyncDuplex) => serveGrpc(call, calls, options) },
+  );
+  return new Front({
+    serves: (headers) => isSync(headers, definition.path),
+    messageBytesMax: options.limits.helloBytesMax,
+    idleMs: options.limits.connectionIdleMs,
+    open: (call, socket) => {
+      const peer = printHostPort({ host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 });
+      return calls.serve(call, peer, options.identify.socket(socket));
     },
+  });
+}
+
+// grpc-js serves what is less usual, such as a deadline.
+function isSync(headers: readonly Header[], path: string): boolean {
+  const of = new Map(headers);
+  return (
+    of.get(":path") === path &&
+    of.get(":method") === "POST" &&
+    /^application\/grpc(\+proto)?(;|$)/.test(of.get("content-type") ?? "") &&
+    !of.has("grpc-timeout")
   );
 }
 
-function receivedOf(bytes: Buffer): Received {
-  const ack = readPlainAck(bytes);
-  if (ack !== undefined) {
-    const message = { case: "ack", value: ack } as const;
-    const request = { $typeName: "weft.discovery.v1.SyncRequest", message } as const;
-    return { kind: "request", request, bytes: bytes.length };
-  }
-  try {
-    return { kind: "request", request: fromBinary(SyncRequestSchema, bytes), bytes: bytes.length };
-  } catch (error) {
-    return { kind: "malformed", problem: messageOf(error) };
-  }
-}
-
-function serve(
-  call: ServerDuplexStream<Received, Uint8Array>,
-  options: DiscoveryServiceOptions,
-  streams: StreamCounts,
-): void {
-  const peer = call.getPeer();
-  const identity = options.identify(call);
-  const credit = new ReceiveCredit(options.creditLimits ?? creditLimits, performance.now());
-  const { requestBytesMax, helloBytesMax } = options.limits;
+function serveGrpc(call: SyncDuplex, calls: SyncCalls, options: DiscoveryServiceOptions): void {
   refuseCompressed(call);
-  limitMessage(call, helloBytesMax);
-  const receive = (received: Received): void => {
-    if (port.hasEnded) return;
-    if (received.kind === "malformed") {
-      const message = `${peer}: not a SyncRequest: ${received.problem}; update the agent`;
-      input.refuse(refuse("malformed", "INVALID_ARGUMENT", message));
-      return;
-    }
-    input.receive(received.request);
-    throttle.received(received.bytes);
-  };
-  const wrote = (isFirst: boolean): void => {
-    if (isFirst) limitMessage(call, requestBytesMax);
-    credit.wrote();
-  };
-  const writeShort = shortWay(call, receive);
-  const port = new CallPort(call, peer, identity ?? { kind: "client", subject: "" }, wrote, writeShort);
-  const input = options.fanout.open(port);
-  const throttle = new Throttle(call, input, credit, () => options.fanout.throttled());
-  const keys = [`peer ${peer}`, ...(identity?.kind === "node" ? [`node ${identity.node}`] : [])];
-
-  let hasClosed = false;
-  const close = (reason: string): void => {
-    if (hasClosed) return;
-    hasClosed = true;
-    streams.leave(keys);
-    throttle.stop();
-    input.closed(reason);
-  };
+  const input = calls.serve(new GrpcCall(call), call.getPeer(), options.identify.call(call));
   // Reasons of grpc-js come before its "cancelled".
   watchStatus(call, ({ code, details }) => {
-    if (code === status.OK || port.hasEnded) return;
-    const reason = endReasons.get(code ?? status.UNKNOWN) ?? "transport";
-    input.refuse(refuse(reason, "RESOURCE_EXHAUSTED", `${peer}: ${details ?? "grpc-js ended the stream"}`));
+    if (code === status.OK) return;
+    input.broken(endReasons.get(code ?? status.UNKNOWN) ?? "transport", details ?? "grpc-js ended the stream");
   });
-  call.on("data", receive);
-  call.on("end", () => {
-    if (!port.hasEnded) call.end();
-    close("closed");
-  });
-  call.on("cancelled", () => close("closed"));
-  call.on("close", () => close("closed"));
-  call.on("error", () => close("closed"));
-
-  const limit = streams.enter(keys);
-  if (identity === undefined) {
-    const message = `${peer} shows no client certificate; give the agent --tls-cert and --tls-key`;
-    input.refuse(refuse("identity", "PERMISSION_DENIED", message));
-  } else if (limit !== undefined) {
-    input.refuse(
-      refuse(
-        "streams-limit",
-        "RESOURCE_EXHAUSTED",
-        `${limit} has too many streams; is an agent started again and again?`,
-      ),
-    );
-  }
+  call.on("data", (message: Uint8Array) => input.received(message));
+  call.on("end", () => input.finished());
+  for (const event of ["cancelled", "close", "error"]) call.on(event, () => input.closed());
 }
 
-class CallPort implements StreamPort {
-  readonly peer: string;
-  readonly identity: Identity;
-  readonly #call: ServerDuplexStream<Received, Uint8Array>;
-  readonly #wrote: (isFirst: boolean) => void;
-  readonly #writeShort: Write | undefined;
-  #hasWritten = false;
-  #hasEnded = false;
+class GrpcCall implements SyncCall {
+  readonly #call: SyncDuplex;
 
-  constructor(
-    call: ServerDuplexStream<Received, Uint8Array>,
-    peer: string,
-    identity: Identity,
-    wrote: (isFirst: boolean) => void,
-    writeShort: Write | undefined,
-  ) {
+  constructor(call: SyncDuplex) {
     this.#call = call;
-    this.#wrote = wrote;
-    this.#writeShort = writeShort;
-    this.peer = peer;
-    this.identity = identity;
   }
 
-  /** The fan-out has ended it; what grpc-js says afterwards is no news. */
-  get hasEnded(): boolean {
-    return this.#hasEnded;
-  }
-
-  write(bytes: Uint8Array, written: () => void): void {
-    this.#wrote(!this.#hasWritten);
-    this.#hasWritten = true;
-    if (this.#writeShort !== undefined) {
-      this.#writeShort(bytes, written);
-      return;
-    }
-    this.#call.write(bytes, (error?: Error | null) => {
+  write(message: Uint8Array, written: () => void): void {
+    this.#call.write(message, (error?: Error | null) => {
       if (error === undefined || error === null) written();
     });
   }
 
-  end(refusal: Refusal): void {
-    if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    if (refusal.status === "OK") this.#call.end();
+  end(code: number, message: string): void {
     // grpc-js takes the status of a stream from an emitted error; `destroy` would send none.
-    else
-      this.#call.emit("error", { code: status[refusal.status], details: refusal.message.slice(0, messageLengthMax) });
+    if (code === statusCodes.OK) this.#call.end();
+    else this.#call.emit("error", { code, details: message });
   }
 
-  reset(refusal: Refusal): void {
-    this.end(refusal);
-    this.drop();
-  }
-
-  drop(): void {
+  reset(): void {
     resetCall(this.#call);
   }
-}
 
-// Stops reading for a while when an agent says too much; then the transport's window is all that it can fill.
-class Throttle {
-  readonly #call: ServerDuplexStream<Received, Uint8Array>;
-  readonly #input: StreamInput;
-  readonly #credit: ReceiveCredit;
-  readonly #paused: () => void;
-  #timer: NodeJS.Timeout | undefined;
-
-  constructor(
-    call: ServerDuplexStream<Received, Uint8Array>,
-    input: StreamInput,
-    credit: ReceiveCredit,
-    paused: () => void,
-  ) {
-    this.#call = call;
-    this.#input = input;
-    this.#credit = credit;
-    this.#paused = paused;
-  }
-
-  received(bytes: number): void {
-    const taken = this.#credit.take(bytes, performance.now());
-    if (taken.kind === "go-on") return;
-    if (taken.kind === "flooding") {
-      this.#input.leave("flooding", "too many messages for too long; is this agent of another version?");
-      return;
-    }
-    if (taken.isFirst) this.#paused();
+  pause(): void {
     this.#call.pause();
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#call.resume();
-    }, taken.forMs).unref();
   }
 
-  stop(): void {
-    clearTimeout(this.#timer);
+  resume(): void {
+    this.#call.resume();
+  }
+
+  limitMessages(bytesMax: number): void {
+    limitMessage(this.#call, bytesMax);
   }
 }

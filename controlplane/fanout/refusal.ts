@@ -24,15 +24,18 @@ export type EndReason =
   | "draining"
   | "transport";
 
-export type StatusName =
-  | "OK"
-  | "INVALID_ARGUMENT"
-  | "FAILED_PRECONDITION"
-  | "PERMISSION_DENIED"
-  | "ALREADY_EXISTS"
-  | "RESOURCE_EXHAUSTED"
-  | "DEADLINE_EXCEEDED"
-  | "UNAVAILABLE";
+/** Codes of gRPC: https://grpc.io/docs/guides/status-codes/ */
+export const statusCodes = {
+  OK: 0,
+  INVALID_ARGUMENT: 3,
+  DEADLINE_EXCEEDED: 4,
+  ALREADY_EXISTS: 6,
+  PERMISSION_DENIED: 7,
+  RESOURCE_EXHAUSTED: 8,
+  FAILED_PRECONDITION: 9,
+  UNAVAILABLE: 14,
+} as const;
+export type StatusName = keyof typeof statusCodes;
 
 export interface Refusal {
   readonly reason: EndReason;

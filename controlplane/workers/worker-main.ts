@@ -4,7 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { listenGrpc } from "@weft/proto/grpc/listener.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import { Catalog } from "../catalog/catalog.ts";
-import { callIdentifier } from "../fanout/call-identity.ts";
+import { identifierOf } from "../fanout/call-identity.ts";
 import { addDiscoveryService } from "../fanout/discovery-service.ts";
 import { Fanout } from "../fanout/fanout.ts";
 import { createGrpcServer } from "../fanout/grpc-server.ts";
@@ -62,8 +62,8 @@ const streams = new ClaimingStreams(
   { fanout, fleet, outbox, limits: limits.stream, version, epoch: () => catalog.epoch, now },
   grants,
 );
-const identify = callIdentifier(security);
-const calls = new ForwardingService(outbox, identify);
+const identify = identifierOf(security);
+const calls = new ForwardingService(outbox, identify.call);
 const drained = new AbortController();
 
 function take(message: ToWorker): void {
@@ -133,7 +133,7 @@ function tell(): void {
 
 async function serve(): Promise<void> {
   const server = createGrpcServer(limits.stream);
-  addDiscoveryService(server, {
+  const front = addDiscoveryService(server, {
     fanout: streams,
     limits: limits.stream,
     identify,
@@ -142,7 +142,13 @@ async function serve(): Promise<void> {
   calls.addTo(server);
   const { signal } = drained;
   const refused = (reason: string): void => counts.metrics.connectionsRefused.with(reason).inc();
-  await using listener = await listenGrpc(server, start.listen, security, { log, signal, refused, isShared: true });
+  await using listener = await listenGrpc(server, start.listen, security, {
+    log,
+    signal,
+    refused,
+    front,
+    isShared: true,
+  });
   outbox.put({ kind: "listening", address: listener.address });
   await fanout.run(signal);
 }

@@ -34,12 +34,25 @@ export interface GrpcListenerOptions {
   readonly signal: AbortSignal;
   /** For a metric; called for every refused connection, whereas the log is limited. */
   readonly refused?: (reason: RefusedReason) => void;
+  /** Is given each connection before grpc-js. Default: grpc-js serves all. */
+  readonly front?: ConnectionFront;
   /** Others of this user may listen at the same address; the kernel gives each connection to one of them. */
   readonly isShared?: boolean;
   /** How often certificate files are read again. Default: 5 s. */
   readonly pollMs?: number;
   /** Default: `listenerLimits`. */
   readonly limits?: Partial<ListenerLimits>;
+}
+
+/** Serves some connections itself. */
+export interface ConnectionFront {
+  /**
+   * A connection whose handshake is over. `first`: what was read of it. `pass` gives it to grpc-js, to which all that was read must be
+   * put back (`unshift`).
+   */
+  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void): void;
+  /** Tells its clients to go. */
+  goAway(): void;
 }
 
 export interface ListenerLimits {
@@ -99,7 +112,17 @@ export async function listenGrpc(
   const limits = { ...listenerLimits, ...options.limits };
   const sockets = new Set<Socket>();
   const refuse = limitedRefusal(options);
-  const accept = (socket: Socket): void => injector.injectConnection(socket);
+  const pass = (socket: Socket): void => injector.injectConnection(socket);
+  // node:http2 takes what the socket has buffered before it takes over the handle.
+  const accept = (socket: Socket, first: Buffer): void => {
+    if (options.front !== undefined) {
+      options.front.take(socket, first, pass);
+      return;
+    }
+    socket.pause();
+    if (first.length > 0) socket.unshift(first);
+    pass(socket);
+  };
   const begin =
     security.kind === "tls"
       ? tlsHandshakes(security, options, limits, accept, refuse)
@@ -124,6 +147,7 @@ export async function listenGrpc(
   const stopSweeps = cutSilent(sockets, limits.silentMs);
   const close = async (graceMs = 1_000): Promise<void> => {
     options.signal.removeEventListener("abort", stopAccepting);
+    options.front?.goAway();
     injector.drain(graceMs);
     stopAccepting();
     const cut = setTimeout(() => {
@@ -161,31 +185,21 @@ function cutSilent(sockets: ReadonlySet<Socket>, silentMs: number): () => void {
   return () => clearInterval(timer);
 }
 
+type Accept = (socket: Socket, first: Buffer) => void;
 type Refuse = (reason: RefusedReason, socket: Socket, detail?: string) => void;
 
-function plainStarts(
-  { handshakeMs }: ListenerLimits,
-  accept: (socket: Socket) => void,
-  refuse: Refuse,
-): (socket: Socket) => void {
+function plainStarts({ handshakeMs }: ListenerLimits, accept: Accept, refuse: Refuse): (socket: Socket) => void {
   return (socket) => {
     const silent = setTimeout(() => refuse("silent", socket), handshakeMs);
     const ignore = (): void => undefined;
     socket.on("error", ignore);
     socket.once("close", () => clearTimeout(silent));
-    socket.once("readable", () => {
-      const bytes: unknown = socket.read();
+    socket.once("data", (bytes: Buffer) => {
       clearTimeout(silent);
-      if (!(bytes instanceof Uint8Array)) {
-        socket.destroy();
-        return;
-      }
       const speech = speechOf(bytes);
       if (speech === "http2") {
-        // node:http2 takes what the socket has buffered before it takes over the handle.
-        socket.unshift(bytes);
+        accept(socket, bytes);
         socket.off("error", ignore);
-        accept(socket);
       } else {
         refuse(speech === "tls" ? "tls-on-plain-port" : "not-http2", socket);
       }
@@ -197,7 +211,7 @@ function tlsHandshakes(
   files: Extract<ServerSecurity, { readonly kind: "tls" }>,
   options: GrpcListenerOptions,
   limits: ListenerLimits,
-  accept: (socket: Socket) => void,
+  accept: Accept,
   refuse: Refuse,
 ): (socket: Socket) => void {
   const names = {
@@ -234,7 +248,7 @@ function tlsHandshakes(
         if (left > 0) counts.set(certificate, left);
         else counts.delete(certificate);
       });
-      accept(socket);
+      accept(socket, Buffer.alloc(0));
     },
   );
   handshakes.on("tlsClientError", (error, socket) => refuse(handshakeFailure(error, socket), socket, detailOf(error)));

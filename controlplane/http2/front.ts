@@ -1,0 +1,64 @@
+/**
+ * Serves the calls of agents on sockets that a listener accepted, and passes on connections that begin with any other call. Why
+ * not grpc-js, which serves those: it and node:http2 below it take three times the CPU for a message to each of thousands of
+ * connections, and six times the memory of a connection. `npm run bench -- fan-out` tells.
+ */
+import type { Socket } from "node:net";
+import type { ConnectionFront } from "@weft/proto/grpc/listener.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
+import { http2Bounds } from "./http2-bounds.ts";
+
+export type FrontOptions = Pick<ConnectionOptions, "serves" | "messageBytesMax" | "open"> & {
+  /** A connection without a call is ended after this. */
+  readonly idleMs: number;
+};
+
+const ticksPerIdle = 4;
+const tickMsMax = 500;
+
+export class Front implements ConnectionFront {
+  readonly #options: FrontOptions;
+  readonly #connections = new Set<Connection>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: FrontOptions) {
+    this.#options = options;
+  }
+
+  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void): void {
+    const { idleMs, serves, messageBytesMax, open } = this.#options;
+    const connection = new Connection(socket, {
+      serves,
+      messageBytesMax,
+      open,
+      pass,
+      bounds: { ...http2Bounds, idleMs },
+      now,
+      left: (gone) => this.#left(gone),
+    });
+    this.#connections.add(connection);
+    this.#timer ??= setInterval(() => this.#tick(), Math.min(idleMs / ticksPerIdle, tickMsMax)).unref();
+    connection.start(first);
+  }
+
+  goAway(): void {
+    for (const connection of this.#connections) connection.goAway();
+  }
+
+  #tick(): void {
+    const nowMs = now();
+    for (const connection of this.#connections) connection.tick(nowMs);
+  }
+
+  #left(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+function now(): number {
+  return performance.now();
+}
