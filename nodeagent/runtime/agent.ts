@@ -100,6 +100,9 @@ export class Agent {
   static async open(options: AgentOptions): Promise<Agent> {
     const { node, stateFolder, dataplane, log, writeState } = options;
     const instance = openStateFolder(stateFolder, node, log);
+    const opening = dataplane.open();
+    // Its failure is told below; meanwhile what is on disk is read.
+    opening.catch(() => undefined);
     const { file, saved } = StateFile.open({
       folder: stateFolder,
       log,
@@ -107,9 +110,9 @@ export class Agent {
     });
     const store = options.store ?? new Store(saved);
     if (options.store !== undefined && saved !== undefined) {
-      store.commit([{ removed: [], puts: saved.resources }], "nothing");
+      store.commit([{ removed: [], puts: new Map(saved.resources) }], "nothing");
     }
-    const live = (await dataplane.open()).cursor;
+    const live = (await opening).cursor;
     const initial = initialState(saved?.cursor, live, performance.now());
     sayAdopted(log, saved?.cursor, live, initial);
     const metrics = new AgentMetrics(options.metrics);

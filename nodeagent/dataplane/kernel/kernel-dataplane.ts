@@ -89,7 +89,7 @@ export class KernelDataplane implements Dataplane {
       if (isOurs(name) && name.startsWith("removed-")) removeFolder(this.#bpffs, name);
     }
     const before = hasOtherSizes(this.#bpffs, this.#limits) ? readPinned(this.#bpffs) : undefined;
-    const object = stack.use(loadPrograms(this.#bpffs, this.#limits, sizes, this.#log));
+    const object = stack.use(await loadPrograms(this.#bpffs, this.#limits, sizes, this.#log));
     const maps = openMaps(object, sizes);
     const probePort = this.#writeSettings(object);
     const found = adoptMaps(maps);

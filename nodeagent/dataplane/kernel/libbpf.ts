@@ -129,9 +129,9 @@ export interface MapSettings {
 
 /**
  * Opens an object, applies settings to its maps (a pin that exists is reused; another layout there is refused by libbpf) and
- * loads it. @throws VerifierError with the verifier's log, or KernelError.
+ * loads it, on another thread: the verifier takes 40 to 100 ms. Rejects with VerifierError and the verifier's log, or KernelError.
  */
-export function loadObject(path: string, maps: Readonly<Record<string, MapSettings>>): LoadedObject {
+export async function loadObject(path: string, maps: Readonly<Record<string, MapSettings>>): Promise<LoadedObject> {
   const c = calls();
   koffi.errno(0);
   const object: Pointer | null = c.objectOpen(path, null);
@@ -148,7 +148,7 @@ export function loadObject(path: string, maps: Readonly<Record<string, MapSettin
       if (max !== undefined) check(c.mapSetMax(map, max), `size the map ${name}`);
       if (at !== undefined) check(c.mapSetPin(map, at), `pin the map ${name} at ${at}`);
     }
-    const result = c.objectLoad(object);
+    const result = await resultOf(c.objectLoad, object);
     if (result < 0) throw new VerifierError(-result, path, koffi.decode(log, "char", -1));
   } catch (error) {
     c.objectClose(object);
@@ -288,12 +288,19 @@ export function createInnerMap(): number {
 }
 
 /** Resolves after the update: for a map of maps the kernel waits for every running program first (6-10 ms). */
-export function updateElementAsync(fd: number, key: Uint8Array, value: Uint8Array): Promise<void> {
+export async function updateElementAsync(fd: number, key: Uint8Array, value: Uint8Array): Promise<void> {
+  check(await resultOf(calls().update, fd, key, value, 0), "wait for running programs");
+}
+
+// Called on another thread. Until it resolves nothing that was passed may be freed.
+function resultOf(
+  call: { readonly async: (...args: unknown[]) => unknown },
+  ...args: readonly unknown[]
+): Promise<number> {
   return new Promise((resolve, reject) => {
-    calls().update.async(fd, key, value, 0, (error: unknown, result: number) => {
+    call.async(...args, (error: unknown, result: number) => {
       if (error !== null && error !== undefined) reject(new Error("a call of libbpf failed", { cause: error }));
-      else if (result < 0) reject(new KernelError(-result, "wait for running programs"));
-      else resolve();
+      else resolve(result);
     });
   });
 }

@@ -33,8 +33,13 @@ const flowMaps = [
   "udp_peers",
 ] as const;
 
-/** @throws ProgramError with a remedy. */
-export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSizes, log: Log): LoadedObject {
+/** Rejects with a ProgramError and a remedy. */
+export async function loadPrograms(
+  bpffs: string,
+  limits: KernelLimits,
+  sizes: MapSizes,
+  log: Log,
+): Promise<LoadedObject> {
   const missing = libbpfMissing();
   if (missing !== undefined) {
     throw new ProgramError("unsupported", `cannot load libbpf.so.1: ${missing}`, {
@@ -49,7 +54,7 @@ export function loadPrograms(bpffs: string, limits: KernelLimits, sizes: MapSize
   for (const name of fixedMaps) maps[name] = { pin: path.join(services, name) };
   for (const name of flowMaps) maps[name] = { pin: path.join(flows, name) };
   try {
-    return loadObject(objectPath, maps);
+    return await loadObject(objectPath, maps);
   } catch (error) {
     if (error instanceof VerifierError && error.log !== "") log.debug("the verifier's log", { log: error.log });
     throw explain(error, services);

@@ -16,7 +16,7 @@ async function run(object: string, folder: string): Promise<void> {
     maps[name] = { max: sizes[name], pin: path.join(folder, name) };
   }
   maps["active"] = { pin: path.join(folder, "active") };
-  using loaded = loadObject(object, maps);
+  using loaded = await loadObject(object, maps);
   const key = new Uint32Array(1);
   const keyBytes = new Uint8Array(key.buffer);
   for (const [i, frontend] of stressFrontends.entries()) {

@@ -173,7 +173,7 @@ const [bpffs, cgroup, writing, breakage, ms] = process.argv.slice(2);
 if (bpffs !== undefined && cgroup !== undefined) {
   if (!writings.includes(writing as Writing) || !breakages.includes(breakage as Breakage)) throw new Error("usage");
   const sizes = mapSizes(stressLimits);
-  using object = loadPrograms(bpffs, stressLimits, sizes, silentLog);
+  using object = await loadPrograms(bpffs, stressLimits, sizes, silentLog);
   const maps = openMaps(object, sizes);
   attachPrograms(object, bpffs, cgroup);
   const endMs = performance.now() + Number(ms);
