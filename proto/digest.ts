@@ -17,8 +17,13 @@ export class Digest {
   readonly #sums = new Uint32Array((digestBuckets + 1) * 2);
 
   add(id: ResourceId, hash: Hash64): void {
-    this.#addAt(bucketOf(id), hash.high, hash.low);
-    this.#addAt(digestBuckets, hash.high, hash.low);
+    this.addTo(bucketOf(id), hash);
+  }
+
+  /** The same by the bucket of the id. */
+  addTo(bucket: number, { high, low }: Hash64): void {
+    this.#addAt(bucket, high, low);
+    this.#addAt(digestBuckets, high, low);
   }
 
   remove(id: ResourceId, hash: Hash64): void {

@@ -5,6 +5,7 @@
 import { Digest } from "@weft/proto/digest.ts";
 import { hash64 } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
+import { HeldResources } from "@weft/nodeagent/sync/held-resources.ts";
 import { bytesOf } from "@weft/nodeagent/sync/kept-bytes.ts";
 import type { HeldResource } from "@weft/nodeagent/sync/received-resource.ts";
 import type { SavedState, StateCommit, StateWrite } from "@weft/nodeagent/sync/state-codec.ts";
@@ -38,7 +39,7 @@ export class Disk {
     if (state === undefined) return undefined;
     const digest = new Digest();
     for (const [id, { bytes }] of state.resources) digest.add(id, hash64(bytesOf(bytes)));
-    return { ...state, resources: new Map(state.resources), digest };
+    return { ...state, resources: new HeldResources(state.resources), digest };
   }
 
   get wantsSnapshot(): boolean {

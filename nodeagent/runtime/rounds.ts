@@ -19,7 +19,6 @@ import type { NodeAddressing } from "../plan/node-addressing.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
-import { copyResources } from "../sync/copy-resources.ts";
 import type { StateFile } from "../sync/state-file.ts";
 import type { Store, StoreChange } from "../sync/store.ts";
 import type { AgentMetrics } from "./agent-metrics.ts";
@@ -240,9 +239,7 @@ export class Rounds {
     const { digest } = store;
     const view = this.#view;
     const wantsSnapshot = file.wantsSnapshot;
-    const whole = wantsSnapshot
-      ? { removed: [], puts: copyResources(store.resources()), commit: { cursor, view } }
-      : undefined;
+    const whole = wantsSnapshot ? { removed: [], puts: store.resources().copy(), commit: { cursor, view } } : undefined;
     const startMs = performance.now();
     const isAll = this.#needsAll;
     const services = this.#plan(taken, isAll);
@@ -345,7 +342,7 @@ export class Rounds {
     if (!file.wantsSnapshot || this.#active === undefined || this.#pending.cursor !== undefined) return;
     this.#rewrite({
       removed: [],
-      puts: copyResources(store.resources()),
+      puts: store.resources().copy(),
       commit: { cursor: this.#active.cursor, view: this.#view },
     });
   }

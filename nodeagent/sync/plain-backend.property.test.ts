@@ -3,10 +3,12 @@ import { it } from "node:test";
 import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ResourceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import type { Resource } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
 import fc from "fast-check";
 import { encodedBackend, encodedName, encodedService } from "./described-resources.ts";
+import { HeldResources } from "./held-resources.ts";
 import { keepBytes } from "./kept-bytes.ts";
-import { plainBackend } from "./plain-backend.ts";
+import { plainBackend, plainBackendAt } from "./plain-backend.ts";
 
 const id64 = fc.oneof(fc.constant(0n), fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }));
 
@@ -36,11 +38,14 @@ const anyBackend = fc
     toBinary(ResourceSchema, create(ResourceSchema, { id, kind: { case: "backend", value } })),
   );
 
-it("reads every backend as protobuf-es does, from bytes and from what is kept", () => {
+it("reads every backend as protobuf-es does, from bytes and from where they are kept", () => {
+  const held = new HeldResources();
   fc.assert(
     fc.property(anyBackend, (bytes) => {
       const wanted = fromBinary(ResourceSchema, bytes);
-      for (const read of [plainBackend(bytes), plainBackend(keepBytes(bytes))]) {
+      held.set(1n as ResourceId, { kind: "name", bytes: keepBytes(bytes) });
+      const kept = held.bytesAt(held.slotOf(1n as ResourceId));
+      for (const read of [plainBackend(bytes), plainBackendAt(kept)]) {
         if (read !== undefined) assert.ok(equals(ResourceSchema, asResource(read), wanted));
         else assert.ok(wanted.id === 0n || hasOddName(wanted) || bytes.length > 4_096, "plain, but not read");
       }

@@ -3,7 +3,7 @@
  * a node's start. Reads only what is encoded in the plainest way, and says so of the rest: that is for protobuf-es to judge. Pure.
  */
 import type { Backend, BackendPort, Protocol } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import type { KeptBytes } from "./kept-bytes.ts";
+import type { BytesAt } from "./held-resources.ts";
 
 export interface PlainBackend {
   /** As received: perhaps 0. */
@@ -13,24 +13,32 @@ export interface PlainBackend {
 
 /** Longer ones are left to protobuf-es. */
 const bytesMax = 4_096;
-// Everything is read here: a view of its own for each of them would cost more than reading it.
+// What has no view is read here: one for each would cost more than reading it.
 const scratch = Buffer.alloc(bytesMax);
-const view = new DataView(scratch.buffer, scratch.byteOffset, bytesMax);
+const scratchView = new DataView(scratch.buffer, scratch.byteOffset, bytesMax);
+/** Where is read now. */
+let bytes: Buffer = scratch;
+let view: DataView = scratchView;
 let at = 0;
 /** Of the last port: most are named alike. */
 let lastName = "";
 
 /** Undefined: no backend, or not plainly encoded. */
-export function plainBackend(from: Uint8Array | KeptBytes): PlainBackend | undefined {
+export function plainBackend(from: Uint8Array): PlainBackend | undefined {
   if (from.length > bytesMax) return undefined;
-  if (typeof from === "string") scratch.write(from, 0, from.length, "latin1");
-  else scratch.set(from);
-  const end = from.length;
-  if (end < 11 || byte(0) !== 0x09 || byte(9) !== 0x1a) return undefined;
-  at = 10;
+  scratch.set(from);
+  return plainBackendAt({ bytes: scratch, view: scratchView, start: 0, end: from.length });
+}
+
+/** The same from where it is kept. */
+export function plainBackendAt({ bytes: from, view: fromView, start, end }: BytesAt): PlainBackend | undefined {
+  bytes = from;
+  view = fromView;
+  if (end - start < 11 || byte(start) !== 0x09 || byte(start + 9) !== 0x1a) return undefined;
+  at = start + 10;
   if (readLength(end) !== end - at) return undefined;
   const backend = readBackend(end);
-  return backend === undefined ? undefined : { id: view.getBigUint64(1, true), backend };
+  return backend === undefined ? undefined : { id: view.getBigUint64(start + 1, true), backend };
 }
 
 function readBackend(end: number): Backend | undefined {
@@ -65,8 +73,9 @@ function readBackend(end: number): Backend | undefined {
       case 0x12: {
         const length = readLength(end);
         if (length < 0) return undefined;
-        // A copy: this place is written again.
-        backend.address = Uint8Array.prototype.slice.call(scratch, at, at + length);
+        // A copy: the place may be written again, and a view would cost more.
+        backend.address = new Uint8Array(length);
+        for (let i = 0; i < length; i++) backend.address[i] = byte(at + i);
         at += length;
         break;
       }
@@ -132,7 +141,7 @@ function readName(end: number): string | undefined {
     if (code > 127) return undefined;
     if (isLast && code !== lastName.charCodeAt(i)) isLast = false;
   }
-  if (!isLast) lastName = scratch.toString("latin1", at, at + length);
+  if (!isLast) lastName = bytes.toString("latin1", at, at + length);
   at += length;
   return lastName;
 }
@@ -155,7 +164,7 @@ function readSmall(end: number): number {
 }
 
 function byte(index: number): number {
-  return scratch[index] ?? 0;
+  return bytes[index] ?? 0;
 }
 
 const noBytes = new Uint8Array();

@@ -103,7 +103,7 @@ describe("state on disk", () => {
       );
       assert.ok(reading.kind === "state");
       const store = new Store();
-      store.commit([{ removed: [], puts: reading.state.resources }], "nothing");
+      store.commit([{ removed: [], puts: new Map(reading.state.resources) }], "nothing");
       assert.equal(reading.state.digest.root, store.digest);
       const taken = new Store(reading.state);
       assert.deepEqual([taken.digest, taken.counts, taken.size], [store.digest, store.counts, store.size]);

@@ -8,11 +8,12 @@ import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import { CursorSchema, NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { Digest } from "@weft/proto/digest.ts";
+import { Digest, digestBuckets } from "@weft/proto/digest.ts";
 import { hash64 } from "@weft/proto/hash.ts";
 import { receivedId } from "@weft/proto/ids.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
-import { bytesOf, keepBytes, type KeptBytes } from "./kept-bytes.ts";
+import { HeldResources, resourceKinds, serviceKind } from "./held-resources.ts";
+import { noSlot } from "./id-table.ts";
 import type { HeldResource } from "./received-resource.ts";
 
 export const stateVersion = 2;
@@ -27,8 +28,6 @@ export const recordBytesMax = 64 * 1_024 * 1_024;
 const removalsPerRecord = 16_384;
 
 const putHeadBytes = 33;
-/** By number on disk. */
-const kinds: readonly HeldResource["kind"][] = ["unknown", "service", "backend", "name"];
 
 const tagPuts = 1;
 const tagRemovals = 2;
@@ -50,7 +49,7 @@ export interface StateCommit {
 /** What a good file says. */
 export interface SavedState extends StateCommit {
   /** Of the reader: whoever takes it may change it. */
-  readonly resources: Map<ResourceId, HeldResource>;
+  readonly resources: HeldResources;
   /** Of `resources`. */
   readonly digest: Digest;
 }
@@ -123,7 +122,6 @@ export function readState(bytes: Uint8Array): StateReading {
       pending.push(operation);
     } else {
       for (const apply of pending) apply();
-      held.settle();
       pending = [];
       last = { ...operation, goodBytes: at };
     }
@@ -153,8 +151,8 @@ function readPayload(payload: Uint8Array, into: SavedResources): (() => void) | 
     const body = payload.subarray(1);
     switch (payload[0]) {
       case tagPuts: {
-        const puts = readPuts(body);
-        return () => into.put(puts);
+        checkPuts(body);
+        return () => into.put(body);
       }
       case tagRemovals: {
         const ids = readRemovals(body);
@@ -170,88 +168,62 @@ function readPayload(payload: Uint8Array, into: SavedResources): (() => void) | 
   }
 }
 
-interface Puts {
-  readonly ids: ResourceId[];
-  readonly resources: HeldResource[];
-  /** Of each: low half, high half. */
-  readonly hashes: number[];
-}
-
 // Each put: {length u32, kind u8, length of the name u32 (0 unless a service), id u64, service u64 (0 unless a backend), hash u64,
 // name, encoded resource}. What the store needs stands in the clear, under the checksum of its record: decoding and hashing 250,000
 // backends would take most of a second of a node's start.
-function readPuts(body: Uint8Array): Puts {
+function checkPuts(body: Uint8Array): void {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  const puts: Puts = { ids: [], resources: [], hashes: [] };
-  // Its parts are strings that share it: a record stays as long as one of its resources does.
-  const text = keepBytes(body);
   for (let at = 0; at < body.length;) {
-    const nameAt = at + putHeadBytes;
-    const start = nameAt + view.getUint32(at + 5, true);
-    const end = start + view.getUint32(at, true);
-    if (end > body.length) throw new RangeError("a put beyond its record");
-    const bytes = text.substring(start, end) as KeptBytes;
-    puts.ids.push(receivedId(view.getBigUint64(at + 9, true)));
-    const kind = kinds[view.getUint8(at + 4)];
-    switch (kind) {
-      case "backend":
-        puts.resources.push({ kind, bytes, service: receivedId(view.getBigUint64(at + 17, true)) });
-        break;
-      case "service":
-        puts.resources.push({ kind, bytes, name: new TextDecoder().decode(body.subarray(nameAt, start)) });
-        break;
-      case "name":
-      case "unknown":
-        puts.resources.push({ kind, bytes });
-        break;
-      case undefined:
-        throw new RangeError("a put of no kind");
-    }
-    puts.hashes.push(view.getUint32(at + 25, true), view.getUint32(at + 29, true));
-    at = end;
+    const isZero = view.getUint32(at + 9, true) === 0 && view.getUint32(at + 13, true) === 0;
+    if (isZero || resourceKinds[view.getUint8(at + 4)] === undefined) throw new RangeError("a put of no id or no kind");
+    at += putHeadBytes + view.getUint32(at + 5, true) + view.getUint32(at, true);
+    if (at > body.length) throw new RangeError("a put beyond its record");
   }
-  return puts;
 }
 
 /** What the records up to the last commit say. */
 class SavedResources {
-  readonly resources = new Map<ResourceId, HeldResource>();
-  digest = new Digest();
-  /** Until the first commit nothing is replaced, so nothing is looked up. */
-  #isFirst = true;
-  #count = 0;
+  readonly resources = new HeldResources();
+  readonly digest = new Digest();
+  readonly #decoder = new TextDecoder();
 
-  put({ ids, resources, hashes }: Puts): void {
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i];
-      const resource = resources[i];
-      if (id === undefined || resource === undefined) continue;
-      if (!this.#isFirst) this.#forget(id);
-      this.resources.set(id, resource);
-      this.#count++;
-      this.digest.add(id, { low: hashes[i * 2] ?? 0, high: hashes[i * 2 + 1] ?? 0 });
+  /** Of checked puts. */
+  put(body: Uint8Array): void {
+    const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+    for (let at = 0; at < body.length;) {
+      const nameAt = at + putHeadBytes;
+      const start = nameAt + view.getUint32(at + 5, true);
+      const end = start + view.getUint32(at, true);
+      const kind = view.getUint8(at + 4);
+      const idLow = view.getUint32(at + 9, true);
+      const idHigh = view.getUint32(at + 13, true);
+      this.#forget(this.resources.slotOfHalves(idLow, idHigh));
+      this.resources.setEncoded({
+        idLow,
+        idHigh,
+        kind,
+        name: kind === serviceKind ? this.#decoder.decode(body.subarray(nameAt, start)) : "",
+        serviceLow: view.getUint32(at + 17, true),
+        serviceHigh: view.getUint32(at + 21, true),
+        from: body,
+        start,
+        end,
+      });
+      const hash = { low: view.getUint32(at + 25, true), high: view.getUint32(at + 29, true) };
+      this.digest.addTo(idLow % digestBuckets, hash);
+      at = end;
     }
   }
 
   remove(ids: readonly ResourceId[]): void {
     for (const id of ids) {
-      this.#forget(id);
-      if (this.resources.delete(id)) this.#count--;
+      this.#forget(this.resources.slotOf(id));
+      this.resources.delete(id);
     }
   }
 
-  settle(): void {
-    // One was put twice, which the writer never does.
-    if (this.#isFirst && this.#count !== this.resources.size) {
-      this.digest = new Digest();
-      for (const [id, { bytes }] of this.resources) this.digest.add(id, hash64(bytesOf(bytes)));
-    }
-    this.#isFirst = false;
-  }
-
-  #forget(id: ResourceId): void {
-    const held = this.resources.get(id);
-    if (held !== undefined) this.digest.remove(id, hash64(bytesOf(held.bytes)));
+  #forget(slot: number): void {
+    if (slot !== noSlot) this.digest.remove(this.resources.idAt(slot), hash64(this.resources.viewAt(slot)));
   }
 }
 
@@ -322,7 +294,7 @@ function encodePuts(puts: readonly (readonly [ResourceId, HeldResource])[], size
     if (resource.kind === "service") payload.write(resource.name, nameAt, "utf8");
     const { low, high } = hash64(bytes);
     data.setUint32(at, length, true);
-    data.setUint8(at + 4, kinds.indexOf(resource.kind));
+    data.setUint8(at + 4, resourceKinds.indexOf(resource.kind));
     data.setUint32(at + 5, nameLength, true);
     data.setBigUint64(at + 9, id, true);
     data.setBigUint64(at + 17, resource.kind === "backend" ? resource.service : 0n, true);

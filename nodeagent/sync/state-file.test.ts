@@ -9,11 +9,10 @@ import { createLog, silentLog } from "@weft/proto/program/log.ts";
 import { encodedBackend, encodedService } from "./described-resources.ts";
 import type { EncodedResource } from "./described-resources.ts";
 import { readPart } from "./received-resource.ts";
-import type { HeldResource } from "./received-resource.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { snapshotRetryMs, StateFile } from "./state-file.ts";
 import type { StateFileOptions } from "./state-file.ts";
-import type { StateWrite } from "./state-codec.ts";
+import type { SavedState, StateWrite } from "./state-codec.ts";
 import { openStateFolder } from "./state-folder.ts";
 
 const web = encodedService({ name: "ns/web", clusterIps: ["10.96.0.1"] });
@@ -180,6 +179,6 @@ function write(at: number, resources: readonly EncodedResource[]): StateWrite {
   return { removed: [], puts: reading.part.puts, commit: { cursor, view: undefined } };
 }
 
-function ids(saved: { readonly resources: ReadonlyMap<ResourceId, HeldResource> } | undefined): readonly ResourceId[] {
+function ids(saved: SavedState | undefined): readonly ResourceId[] {
   return [...(saved?.resources.keys() ?? [])];
 }

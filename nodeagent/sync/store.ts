@@ -9,8 +9,10 @@ import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resourc
 import { hash64, hashToBigint } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import type { PlanInput, ServiceView } from "../plan/plan-input.ts";
-import { bytesOf } from "./kept-bytes.ts";
-import { plainBackend } from "./plain-backend.ts";
+import { HeldResources } from "./held-resources.ts";
+import type { BytesAt, Owner } from "./held-resources.ts";
+import { noSlot } from "./id-table.ts";
+import { plainBackendAt } from "./plain-backend.ts";
 import type { HeldResource, ReceivedPart } from "./received-resource.ts";
 
 /** What a complete delta prunes beyond what it names. */
@@ -36,31 +38,29 @@ export interface StoreCounts {
   readonly unknown: number;
 }
 
-interface Membership {
-  /** Undefined: backends of a service that is not held; they wait for it. */
-  name: string | undefined;
-  /** The Service, once it was asked for. */
+interface NamedService {
+  readonly id: ResourceId;
+  /** Once it was asked for. */
   decoded: Service | undefined;
-  /** Not only ids: planning everything would look each of them up. */
-  readonly backends: Map<ResourceId, HeldResource>;
 }
 
+/** To read only. */
+export type ReadonlyResources = Pick<HeldResources, "size" | "get" | "has" | "keys" | "copy" | typeof Symbol.iterator>;
+
 export class Store implements PlanInput {
-  readonly #resources: Map<ResourceId, HeldResource>;
-  // By id of the service; an entry exists while it has a name or a backend.
-  readonly #members = new Map<ResourceId, Membership>();
-  readonly #idsByName = new Map<string, ResourceId>();
+  readonly #resources: HeldResources;
+  readonly #services = new Map<string, NamedService>();
   #digest: Digest;
   // Ids of each digest bucket, while somebody asks for them: 8 bytes a resource and what arrays have to spare, 4 MB for 250,000.
   #idsByBucket: readonly ResourceId[][] | undefined;
-  readonly #counts = { service: 0, backend: 0, name: 0, unknown: 0 };
 
   /** @param saved what it holds from the start; it is this store's from now on, and `digest` is believed */
-  constructor(saved?: { readonly resources: Map<ResourceId, HeldResource>; readonly digest: Digest }) {
-    this.#resources = saved?.resources ?? new Map();
+  constructor(saved?: { readonly resources: HeldResources; readonly digest: Digest }) {
+    this.#resources = saved?.resources ?? new HeldResources();
     this.#digest = saved?.digest ?? new Digest();
-    const touched = new Set<string>();
-    for (const [id, resource] of this.#resources) this.#index(id, resource, touched);
+    for (const { id, name } of this.#resources.owners()) {
+      if (name !== undefined) this.#services.set(name, { id, decoded: undefined });
+    }
   }
 
   /** Root digest of what is held. */
@@ -69,7 +69,7 @@ export class Store implements PlanInput {
   }
 
   get counts(): StoreCounts {
-    const { service, backend, name, unknown } = this.#counts;
+    const { service, backend, name, unknown } = this.#resources.counts;
     return { services: service, backends: backend, names: name, unknown };
   }
 
@@ -78,13 +78,13 @@ export class Store implements PlanInput {
     return this.#resources.size;
   }
 
-  /** Everything held, for the snapshot on disk. */
-  resources(): ReadonlyMap<ResourceId, HeldResource> {
+  /** Everything held. */
+  resources(): ReadonlyResources {
     return this.#resources;
   }
 
   serviceNames(): IterableIterator<string> {
-    return this.#idsByName.keys();
+    return this.#services.keys();
   }
 
   /**
@@ -92,15 +92,11 @@ export class Store implements PlanInput {
    * iterated over.
    */
   serviceByName(name: string): ServiceView | undefined {
-    const id = this.#idsByName.get(name);
-    const held = id === undefined ? undefined : this.#resources.get(id);
-    const members = id === undefined ? undefined : this.#members.get(id);
-    if (held === undefined || members === undefined) return undefined;
-    members.decoded ??= decodeService(held);
-    return {
-      service: members.decoded,
-      backends: { [Symbol.iterator]: () => decodeBackends(members.backends.values()) },
-    };
+    const named = this.#services.get(name);
+    const owner = named && this.#resources.owner(named.id);
+    if (named === undefined || owner === undefined) return undefined;
+    named.decoded ??= decodeService(this.#resources.viewAt(this.#resources.slotOf(named.id)));
+    return { service: named.decoded, backends: { [Symbol.iterator]: () => this.#decodeBackends(owner) } };
   }
 
   /** How many of the services held would be gone after a commit of these parts. */
@@ -110,15 +106,15 @@ export class Store implements PlanInput {
     const seen = new Set<ResourceId>();
     for (const part of parts) {
       for (const id of part.puts.keys()) {
-        if (seen.has(id) || this.#resources.get(id)?.kind !== "service") continue;
+        if (seen.has(id) || !this.#isService(id)) continue;
         seen.add(id);
         kept++;
       }
     }
-    if (pruning === "everything-unlisted") return this.#counts.service - kept;
+    if (pruning === "everything-unlisted") return this.#resources.counts.service - kept;
     for (const part of parts) {
       for (const id of part.removed) {
-        if (seen.has(id) || this.#resources.get(id)?.kind !== "service") continue;
+        if (seen.has(id) || !this.#isService(id)) continue;
         seen.add(id);
         removed++;
       }
@@ -143,10 +139,10 @@ export class Store implements PlanInput {
     }
     const changes = { service: 0, backend: 0, name: 0, unknown: 0 };
     for (const id of implied) {
-      const held = this.#remove(id, touched);
-      if (held === undefined) continue;
+      const kind = this.#remove(id, touched);
+      if (kind === undefined) continue;
       removed.push(id);
-      changes[held.kind]++;
+      changes[kind]++;
     }
     for (const part of parts) {
       for (const [id, resource] of part.puts) {
@@ -169,8 +165,8 @@ export class Store implements PlanInput {
       for (const id of puts.keys()) if (isStray(id)) stray = id;
       for (const id of removed) {
         if (isStray(id)) stray = id;
-        if (this.#resources.get(id)?.kind !== "service") continue;
-        for (const member of this.#members.get(id)?.backends.keys() ?? []) if (isStray(member)) stray = member;
+        if (!this.#isService(id)) continue;
+        for (const member of this.#backendIds(id)) if (isStray(member)) stray = member;
       }
     }
     if (stray === undefined) return undefined;
@@ -180,16 +176,16 @@ export class Store implements PlanInput {
   /** Sums the digest anew from the bytes: a comparison is of what is held, not of what was once counted. */
   recount(): void {
     const digest = new Digest();
-    for (const [id, resource] of this.#resources) digest.add(id, hash64(bytesOf(resource.bytes)));
+    for (const slot of this.#resources.slots()) this.#addHash(digest, slot);
     this.#digest = digest;
   }
 
   /** Compares buckets from `from` to `until` - 1 with the bytes held. Those that differed are corrected, and returned. */
   auditDigest(from: number, until: number): number[] {
     const right = new Digest();
-    for (const [id, { bytes }] of this.#resources) {
-      const bucket = bucketOf(id);
-      if (bucket >= from && bucket < until) right.add(id, hash64(bytesOf(bytes)));
+    for (const slot of this.#resources.slots()) {
+      const bucket = this.#bucketAt(slot);
+      if (bucket >= from && bucket < until) this.#addHash(right, slot);
     }
     const corrected: number[] = [];
     for (let bucket = from; bucket < until; bucket++) if (this.#digest.correct(bucket, right)) corrected.push(bucket);
@@ -207,8 +203,8 @@ export class Store implements PlanInput {
     for (const bucket of new Set(buckets)) {
       this.#idsByBucket ??= this.#readBuckets();
       for (const id of this.#idsByBucket[bucket] ?? []) {
-        const held = this.#resources.get(id);
-        if (held !== undefined) found.push({ id, hash: hashToBigint(hash64(bytesOf(held.bytes))) });
+        const slot = this.#resources.slotOf(id);
+        if (slot !== noSlot) found.push({ id, hash: hashToBigint(hash64(this.#resources.viewAt(slot))) });
       }
     }
     return found;
@@ -233,87 +229,81 @@ export class Store implements PlanInput {
   #collectRemoval(id: ResourceId, listed: ReadonlySet<ResourceId>, into: Set<ResourceId>): void {
     if (listed.has(id)) return;
     into.add(id);
-    if (this.#resources.get(id)?.kind !== "service") return;
-    for (const member of this.#members.get(id)?.backends.keys() ?? []) if (!listed.has(member)) into.add(member);
+    if (!this.#isService(id)) return;
+    for (const member of this.#backendIds(id)) if (!listed.has(member)) into.add(member);
   }
 
-  #remove(id: ResourceId, touched: Set<string>): HeldResource | undefined {
-    const held = this.#resources.get(id);
-    if (held === undefined) return undefined;
+  #remove(id: ResourceId, touched: Set<string>): HeldResource["kind"] | undefined {
+    const slot = this.#resources.slotOf(id);
+    if (slot === noSlot) return undefined;
+    const kind = this.#resources.kindAt(slot);
+    this.#forget(slot, touched);
     this.#resources.delete(id);
     this.forgetBuckets();
-    this.#digest.remove(id, hash64(bytesOf(held.bytes)));
-    this.#unindex(id, held, touched);
-    return held;
+    return kind;
   }
 
   #put(id: ResourceId, resource: HeldResource, touched: Set<string>): boolean {
-    const before = this.#resources.get(id);
-    if (before?.bytes === resource.bytes) return false;
-    if (before !== undefined) {
-      this.#digest.remove(id, hash64(bytesOf(before.bytes)));
-      this.#unindex(id, before, touched);
-    }
+    const slot = this.#resources.slotOf(id);
+    if (slot === noSlot) this.forgetBuckets();
+    else if (this.#resources.at(slot).bytes === resource.bytes) return false;
+    else this.#forget(slot, touched);
     this.#resources.set(id, resource);
-    if (before === undefined) this.forgetBuckets();
-    this.#digest.add(id, hash64(bytesOf(resource.bytes)));
-    this.#index(id, resource, touched);
+    const put = this.#resources.slotOf(id);
+    this.#addHash(this.#digest, put);
+    if (resource.kind === "service") this.#services.set(resource.name, { id, decoded: undefined });
+    this.#touch(put, touched);
     return true;
   }
 
-  #index(id: ResourceId, resource: HeldResource, touched: Set<string>): void {
-    this.#counts[resource.kind]++;
-    if (resource.kind === "service") {
-      this.#membership(id).name = resource.name;
-      this.#idsByName.set(resource.name, id);
-      touched.add(resource.name);
-    } else if (resource.kind === "backend") {
-      const members = this.#membership(resource.service);
-      members.backends.set(id, resource);
-      if (members.name !== undefined) touched.add(members.name);
-    }
+  // What it says is about to be replaced or removed.
+  #forget(slot: number, touched: Set<string>): void {
+    const id = this.#resources.idAt(slot);
+    this.#digest.remove(id, hash64(this.#resources.viewAt(slot)));
+    this.#touch(slot, touched);
+    const held = this.#resources.at(slot);
+    if (held.kind === "service" && this.#services.get(held.name)?.id === id) this.#services.delete(held.name);
   }
 
-  #unindex(id: ResourceId, resource: HeldResource, touched: Set<string>): void {
-    this.#counts[resource.kind]--;
-    const owner = resource.kind === "backend" ? resource.service : id;
-    const members = this.#members.get(owner);
-    if (members === undefined) return;
-    if (members.name !== undefined) touched.add(members.name);
-    if (resource.kind === "service") {
-      members.name = undefined;
-      members.decoded = undefined;
-      if (this.#idsByName.get(resource.name) === id) this.#idsByName.delete(resource.name);
-    } else {
-      members.backends.delete(id);
-    }
-    if (members.name === undefined && members.backends.size === 0) this.#members.delete(owner);
+  #touch(slot: number, touched: Set<string>): void {
+    const name = this.#resources.ownerAt(slot)?.name;
+    if (name !== undefined) touched.add(name);
   }
 
-  #membership(service: ResourceId): Membership {
-    const found = this.#members.get(service);
-    if (found !== undefined) return found;
-    const made: Membership = { name: undefined, decoded: undefined, backends: new Map() };
-    this.#members.set(service, made);
-    return made;
+  #addHash(digest: Digest, slot: number): void {
+    digest.addTo(this.#bucketAt(slot), hash64(this.#resources.viewAt(slot)));
+  }
+
+  #bucketAt(slot: number): number {
+    return this.#resources.idLowAt(slot) % digestBuckets;
+  }
+
+  #isService(id: ResourceId): boolean {
+    return this.#resources.kindAt(this.#resources.slotOf(id)) === "service";
+  }
+
+  *#backendIds(service: ResourceId): Generator<ResourceId, undefined> {
+    const owner = this.#resources.owner(service);
+    if (owner === undefined) return;
+    for (const slot of this.#resources.backendsOf(owner)) yield this.#resources.idAt(slot);
+  }
+
+  *#decodeBackends(owner: Owner): Generator<Backend, undefined> {
+    for (const slot of this.#resources.backendsOf(owner)) yield decodeBackend(this.#resources.bytesAt(slot));
   }
 }
 
-// A Service stays: its addresses are views of the bytes, which must not be a slice of Node's buffer pool.
-function decodeService(held: HeldResource): Service {
-  const { kind } = fromBinary(ResourceSchema, new Uint8Array(bytesOf(held.bytes)));
+// A Service stays: its addresses are views of the bytes, which must not be those of everything else.
+function decodeService(bytes: Uint8Array): Service {
+  const { kind } = fromBinary(ResourceSchema, new Uint8Array(bytes));
   if (kind.case !== "service") throw new TypeError(`held as a service: ${kind.case}`);
   return kind.value;
 }
 
-function* decodeBackends(held: Iterable<HeldResource>): Generator<Backend, undefined> {
-  for (const one of held) yield decodeBackend(one);
-}
-
-function decodeBackend(held: HeldResource): Backend {
-  const plain = plainBackend(held.bytes);
+function decodeBackend(at: BytesAt): Backend {
+  const plain = plainBackendAt(at);
   if (plain !== undefined) return plain.backend;
-  const { kind } = fromBinary(ResourceSchema, bytesOf(held.bytes));
+  const { kind } = fromBinary(ResourceSchema, new Uint8Array(at.bytes.subarray(at.start, at.end)));
   if (kind.case !== "backend") throw new TypeError(`held as a backend: ${kind.case}`);
   return kind.value;
 }
