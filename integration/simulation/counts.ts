@@ -31,8 +31,15 @@ export const rareCounts = ["older epoch taken"] as const;
 
 export type Counted = (typeof expectedCounts)[number] | (typeof rareCounts)[number];
 
+export type CountedTimes = readonly (readonly [what: Counted, times: number])[];
+
 export class Counts {
   readonly #counts = new Map<Counted, number>();
+
+  /** All that came about. */
+  get times(): CountedTimes {
+    return [...this.#counts];
+  }
 
   add(what: Counted, times = 1): void {
     this.#counts.set(what, (this.#counts.get(what) ?? 0) + times);
@@ -42,8 +49,8 @@ export class Counts {
     return this.#counts.get(what) ?? 0;
   }
 
-  addAll(other: Counts): void {
-    for (const [what, times] of other.#counts) this.add(what, times);
+  addAll(times: CountedTimes): void {
+    for (const [what, count] of times) this.add(what, count);
   }
 
   /** What never came about. */

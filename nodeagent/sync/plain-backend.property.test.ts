@@ -68,7 +68,7 @@ it("reads what was damaged as protobuf-es does, or leaves it to that", () => {
     }),
     { numRuns: 5_000 },
   );
-  assert.ok(read > 100, `only ${read} were read`);
+  assert.ok(read > 30, `only ${read} were read`);
 });
 
 it("leaves other resources, and a backend with a field of a newer version, to protobuf-es", () => {
