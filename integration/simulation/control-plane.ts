@@ -21,7 +21,14 @@ import { Violation } from "./violation.ts";
 const limits: PipelineLimits = {
   catalog: { ...pipelineLimits.catalog, historyRevisionsMax: 6, historyBytesMax: 20_000 },
   stream: { ...pipelineLimits.stream },
-  fanout: { ...pipelineLimits.fanout, streamsPerTurn: 2, snapshotsMax: 1, tickMs: 1_000 },
+  fanout: {
+    ...pipelineLimits.fanout,
+    streamsPerTurn: 2,
+    snapshotsMax: 1,
+    tickMs: 1_000,
+    pace: { perSecond: 2, burst: 3, perNodeSecond: 0.5, nodeBurst: 4, nodesMax: 16, retryMaxMs: 5_000 },
+    returnsPerSecond: 2,
+  },
   transfer: {
     partBytesMax: 400,
     deltaPartBytesMax: 300,

@@ -18,7 +18,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { compareEpochs, epoch as epochOf, isSameEpoch, printCursor, revision } from "@weft/proto/cursor.ts";
 import type { Cursor, Epoch } from "@weft/proto/cursor.ts";
 import { ResourceSchema } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import { FailureCategory } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { FailureCategory, GoawayReason } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Delta, SyncRequest, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Round } from "@weft/nodeagent/dataplane/dataplane.ts";
 import { bytesOf } from "@weft/nodeagent/sync/kept-bytes.ts";
@@ -110,7 +110,11 @@ export class Invariants implements NodeWitness {
       if (conversation.epoch !== undefined) this.#counts.add("epoch renamed");
       conversation.epoch = epochOf(welcome.epoch.createdMs, welcome.epoch.random);
     }
-    if (goaway !== undefined) this.#counts.add("goaway");
+    if (goaway !== undefined) {
+      this.#counts.add("goaway");
+      if (goaway.reason === GoawayReason.OVERLOADED) this.#counts.add("hello deferred");
+      if (goaway.reason === GoawayReason.DRAINING && goaway.retryAfterMs > 0) this.#counts.add("return time given");
+    }
     if (digestQuery !== undefined) this.#counts.add("digest query");
     if (delta !== undefined) this.#delta(node, conversation, delta);
   }

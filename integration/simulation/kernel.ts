@@ -13,8 +13,11 @@ import type { Random } from "./random.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 const stageMaxMs = 40;
+const slowStageMaxMs = 5_000;
 
 export class Kernel {
+  /** Rounds take long. */
+  isSlow = false;
   cursor: Cursor | undefined;
   readonly #held = new Map<string, ServicePlan>();
 
@@ -108,7 +111,7 @@ export class SimulatedDataplane implements Dataplane {
   async #round(round: Round, isEverything: boolean, beforeActivate: () => void): Promise<RoundResult> {
     const { time, random, kernel, isDead, activating } = this.#options;
     const digest = this.#options.digest();
-    await time.sleep(random.delayMs(stageMaxMs));
+    await time.sleep(random.delayMs(kernel.isSlow ? slowStageMaxMs : stageMaxMs));
     if (isDead()) return never;
     beforeActivate();
     // It may be killed between the journal and the store that makes it live.

@@ -14,6 +14,7 @@ import type { VirtualTime } from "./virtual-time.ts";
 
 /** Longest way of a message. */
 const latencyMaxMs = 60;
+const slowLatencyMaxMs = 3_000;
 /** How long a cut may stay unknown to the control plane: its own silence deadline comes first. */
 const unknownMaxMs = 50_000;
 const connectMaxMs = 300;
@@ -36,8 +37,9 @@ export class Link implements DiscoveryStream {
   readonly #frozen: (() => void)[] = [];
   #input: StreamInput | undefined;
   #unsent = 0;
-  /** Times that it was frozen. */
-  freezes = 0;
+  /** Times that it was frozen or slowed down. */
+  disturbances = 0;
+  #isSlow = false;
   #isFrozen = false;
   #isCut = false;
   #isToldUp = false;
@@ -53,8 +55,8 @@ export class Link implements DiscoveryStream {
     return !this.#isCut && this.#input !== undefined;
   }
 
-  get isFrozen(): boolean {
-    return this.#isFrozen;
+  get isDisturbed(): boolean {
+    return this.#isFrozen || this.#isSlow;
   }
 
   get isWritable(): boolean {
@@ -93,12 +95,18 @@ export class Link implements DiscoveryStream {
   /** Nothing passes until `thaw`, and nobody is told. */
   freeze(): void {
     this.#isFrozen = true;
-    this.freezes++;
+    this.disturbances++;
   }
 
   thaw(): void {
     this.#isFrozen = false;
     for (const pass of this.#frozen.splice(0)) pass();
+  }
+
+  /** Messages take long from now on, or no longer. */
+  slow(isSlow: boolean): void {
+    this.#isSlow = isSlow;
+    this.disturbances++;
   }
 
   #connect(): void {
@@ -146,7 +154,10 @@ export class Link implements DiscoveryStream {
 
   #pass(way: Way, arrive: () => void): void {
     const { time, random } = this.#options;
-    const atMs = Math.max(this.#lastMs[way], time.nowMs + random.delayMs(latencyMaxMs));
+    const atMs = Math.max(
+      this.#lastMs[way],
+      time.nowMs + random.delayMs(this.#isSlow ? slowLatencyMaxMs : latencyMaxMs),
+    );
     this.#lastMs[way] = atMs;
     const arrived = (): void => {
       if (!this.#isCut) arrive();

@@ -8,6 +8,7 @@ import { Counts } from "./counts.ts";
 import { differenceOf } from "./difference.ts";
 import { Invariants } from "./invariants.ts";
 import { SimulatedNode } from "./node.ts";
+import { NodeFaults } from "./node-faults.ts";
 import { Random } from "./random.ts";
 import { RemovalAccount } from "./removal-account.ts";
 import { RemovalInvariants } from "./removal-invariants.ts";
@@ -17,6 +18,8 @@ import { witnesses } from "./witnesses.ts";
 
 const originMs = 1_700_000_000_000;
 const nodesMax = 4;
+/** Sometimes there are more, so that they stand in each other's way. */
+const manyNodesMax = 10;
 const servicesMin = 3;
 /** Short, so that a run sees the end of it. */
 const massRemoval = { thresholdPercent: 50, servicesMin, holdMs: 40_000 };
@@ -62,6 +65,7 @@ class Run {
   readonly #removals = new RemovalInvariants();
   readonly #cluster: SimulatedCluster;
   readonly #nodes: readonly SimulatedNode[];
+  readonly #faults: NodeFaults;
   #controlPlane: SimulatedControlPlane | undefined;
   // Its clock, against ours.
   #skewMs = 0;
@@ -71,8 +75,10 @@ class Run {
     this.#time = time;
     this.#random = random;
     this.#say = say;
+    this.#faults = new NodeFaults(time, random, say, this.counts);
     this.#invariants = new Invariants(this.counts, () => time.nowMs);
-    const names = Array.from({ length: random.integer(1, nodesMax) }, (_, i) => `node-${i + 1}`);
+    const nodes = random.isTrue(0.1) ? random.integer(nodesMax + 1, manyNodesMax) : random.integer(1, nodesMax);
+    const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
     this.#cluster = new SimulatedCluster(names, random);
     const witness = this.#guarded(witnesses(say, [this.#invariants, this.#removals]));
     this.#nodes = names.map(
@@ -108,6 +114,8 @@ class Run {
     this.#say("no more faults");
     for (const node of this.#nodes) {
       node.disk.isFull = false;
+      node.kernel.isSlow = false;
+      node.link?.slow(false);
       node.link?.thaw();
       node.start();
     }
@@ -128,16 +136,19 @@ class Run {
     const random = this.#random;
     const node = random.oneOf(this.#nodes);
     const chance = random.next();
-    if (chance < 0.5) this.#change();
-    else if (chance < 0.56) this.#waitForHead();
-    else if (chance < 0.62) this.#drain();
-    else if (chance < 0.69) this.#break(node);
-    else if (chance < 0.74) this.#freeze(node);
-    else if (chance < 0.79) this.#kill(node);
-    else if (chance < 0.81) this.#powerFail(node);
-    else if (chance < 0.82) this.#replace(node);
-    else if (chance < 0.86) this.#corrupt(node);
-    else if (chance < 0.88) this.#fillDisk(node);
+    if (chance < 0.48) this.#change();
+    else if (chance < 0.53) this.#waitForHead();
+    else if (chance < 0.58) this.#drain();
+    else if (chance < 0.6) this.#faults.slow(node);
+    else if (chance < 0.61) this.#spoilAll();
+    else if (chance < 0.62) this.#faults.loseFile(node);
+    else if (chance < 0.69) this.#faults.break(node);
+    else if (chance < 0.74) this.#faults.freeze(node);
+    else if (chance < 0.79) this.#faults.kill(node);
+    else if (chance < 0.81) this.#faults.powerFail(node);
+    else if (chance < 0.82) this.#faults.replace(node);
+    else if (chance < 0.86) this.#faults.corrupt(node);
+    else if (chance < 0.88) this.#faults.fillDisk(node);
     else if (chance < 0.9) this.#loseSource();
     else if (chance < 0.91 || (this.#controlPlane?.isHolding === true && chance < 0.95)) this.#confirm();
     else if (chance < 0.96) await this.#restartControlPlane();
@@ -152,58 +163,11 @@ class Run {
     this.#controlPlane?.watched(changes);
   }
 
-  #break(node: SimulatedNode): void {
-    if (node.link === undefined) return;
-    this.#say(`the connection of ${node.name} breaks`);
-    this.counts.add("connection broken");
-    node.link.break();
-  }
-
-  #freeze(node: SimulatedNode): void {
-    const { link } = node;
-    if (link === undefined) return;
-    const ms = this.#random.integer(100, 60_000);
-    this.#say(`nothing passes between ${node.name} and the control plane for ${ms} ms`);
-    this.counts.add("half-open");
-    link.freeze();
-    this.#time.after(ms, () => link.thaw());
-  }
-
-  #kill(node: SimulatedNode): void {
-    this.#say(`the agent of ${node.name} is killed`);
-    this.counts.add("agent killed");
-    node.kill();
-    this.#time.after(this.#random.delayMs(20_000), () => node.start());
-  }
-
-  #powerFail(node: SimulatedNode): void {
-    this.#say(`${node.name} loses power`);
-    this.counts.add("power failure");
-    node.powerFail();
-    this.#time.after(this.#random.delayMs(20_000), () => node.start());
-  }
-
-  #replace(node: SimulatedNode): void {
-    this.#say(`${node.name} is another machine now`);
-    this.counts.add("node replaced");
-    node.replace(BigInt(this.#random.integer(1_000, 1_000_000)));
-    this.#time.after(this.#random.delayMs(20_000), () => node.start());
-  }
-
-  #corrupt(node: SimulatedNode): void {
-    if (!node.isRunning) return;
-    this.#say(`the store of ${node.name} is spoilt`);
-    this.counts.add("store spoilt");
-    node.corrupt(this.#random);
-  }
-
-  #fillDisk(node: SimulatedNode): void {
-    this.#say(`the disk of ${node.name} is full`);
-    this.counts.add("disk full");
-    node.disk.isFull = true;
-    this.#time.after(this.#random.integer(100, 50_000), () => {
-      node.disk.isFull = false;
-    });
+  // A storm of repairs: whoever held different things by then is compared with others at the same time.
+  #spoilAll(): void {
+    this.#say("the stores of all nodes are spoilt");
+    this.counts.add("all stores spoilt");
+    for (const node of this.#nodes) node.corrupt(this.#random);
   }
 
   // The API server answers with little, and with all of it later.
@@ -233,10 +197,10 @@ class Run {
   #expect(node: SimulatedNode, controlPlane: SimulatedControlPlane): void {
     const { link } = node;
     const { cursor } = controlPlane;
-    if (link === undefined || link.isFrozen) return;
-    const { freezes } = link;
+    if (link === undefined || link.isDisturbed || node.kernel.isSlow) return;
+    const { disturbances } = link;
     this.#time.after(arrivedMs, () => {
-      if (!controlPlane.isStaying || node.link !== link || link.freezes !== freezes) return;
+      if (!controlPlane.isStaying || node.link !== link || link.disturbances !== disturbances) return;
       this.counts.add("confirmed removal arrived");
       const live = node.kernel.cursor;
       const isThere = live !== undefined && controlPlane.isOf(live.epoch) && live.revision >= cursor.revision;
