@@ -34,15 +34,15 @@ export async function simulateMany({ first, runs, jobs, failuresMax, ran }: Many
 }
 
 async function runThread(take: () => readonly number[], ran: (outcome: ThreadOutcome) => void): Promise<void> {
-  const thread = new Worker(new URL("thread.ts", import.meta.url));
+  const worker = new Worker(new URL("thread.ts", import.meta.url));
   const ended = Promise.withResolvers<void>();
   const give = (): void => {
     const seeds = take();
-    if (seeds.length > 0) thread.postMessage(seeds);
+    if (seeds.length > 0) worker.postMessage(seeds, []);
     else ended.resolve();
   };
-  thread.on("error", ended.reject);
-  thread.on("message", (outcomes: readonly ThreadOutcome[]) => {
+  worker.on("error", ended.reject);
+  worker.on("message", (outcomes: readonly ThreadOutcome[]) => {
     for (const outcome of outcomes) ran(outcome);
     give();
   });
@@ -50,6 +50,6 @@ async function runThread(take: () => readonly number[], ran: (outcome: ThreadOut
   try {
     await ended.promise;
   } finally {
-    await thread.terminate();
+    await worker.terminate();
   }
 }

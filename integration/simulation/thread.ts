@@ -12,11 +12,13 @@ export interface ThreadOutcome {
 
 const port = parentPort;
 if (port === null) throw new Error("thread.ts is started by `npm run simulate` only");
-port.on("message", async (seeds: readonly number[]) => {
+port.on("message", (seeds: readonly number[]) => void run(seeds));
+
+async function run(seeds: readonly number[]): Promise<void> {
   const outcomes: ThreadOutcome[] = [];
   for (const seed of seeds) {
     const { counts, events, violation } = await simulate(seed);
     outcomes.push({ seed, counts: counts.times, events, violation });
   }
-  port.postMessage(outcomes);
-});
+  port?.postMessage(outcomes);
+}
