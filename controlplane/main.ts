@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { ProgramError } from "@weft/proto/program/errors.ts";
+import { addEventLoopDelay } from "@weft/proto/program/event-loop-delay.ts";
 import type { ExitCode } from "@weft/proto/program/exit.ts";
 import { exitCodes } from "@weft/proto/program/exit.ts";
 import type { Values } from "@weft/proto/program/flags.ts";
@@ -42,6 +43,7 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   const log = createLog(values);
   const metrics = new Metrics();
   addProcessMetrics(metrics, command.name);
+  addEventLoopDelay(metrics);
   const choice = chooseSource(values);
   if (typeof choice === "string") throw new ProgramError("usage", choice, { remedy: "" });
   const { source, name, missing: unsynced } = await openSource(choice, { log, metrics, version });

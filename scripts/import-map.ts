@@ -37,6 +37,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/grpc/listener.ts": ["@grpc/grpc-js", "listening sockets"],
   "proto/program/compact-heap.ts": ["the heap"],
   "proto/program/credentials.ts": ["@grpc/grpc-js"],
+  "proto/program/event-loop-delay.ts": ["the event loop", "clock of durations"],
   "proto/program/http.ts": ["HTTP sockets"],
   "proto/program/log.ts": ["stderr", "clock of log lines"],
   "proto/program/main.ts": ["the process: signals, exit code"],

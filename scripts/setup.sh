@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 run_packages="iproute2 util-linux libbpf1 openssl"
 build_packages="clang llvm libbpf-dev linux-libc-dev libc6-dev bpftool"
 # The load programs of benches, and what Weft is measured beside.
-bench_packages="gcc libc6-dev nftables iptables"
+bench_packages="gcc libc6-dev libssl-dev nftables iptables"
 
 purpose=${1:-}
 case $purpose in

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabProcess } from "../../lab/lab-process.ts";
+import type { BenchCertificates } from "../bench-certificates.ts";
 import type { BenchContext } from "../bench.ts";
 import { onCore, withOpenFiles } from "../cores.ts";
 import { openFilesFor, serverCore } from "./load-client.ts";
@@ -18,6 +19,15 @@ export interface Converged {
   readonly nodes: number;
   /** From the commit until the last ack was read. */
   readonly elapsedMs: number;
+}
+
+export interface ControlPlaneOptions {
+  /** Default: without TLS. */
+  readonly certificates?: BenchCertificates | undefined;
+  /** Default: 1. */
+  readonly workers?: number;
+  /** On all cores, that of the load too. Default: on one of its own. */
+  readonly isOnAllCores?: boolean;
 }
 
 export class BenchControlPlane {
@@ -36,11 +46,18 @@ export class BenchControlPlane {
     this.#logFile = logFile;
   }
 
-  /** Without TLS, on loopback. Resolves when its source is synced. */
-  static async start(context: BenchContext, kubeconfig: string, agents: number): Promise<BenchControlPlane> {
+  /** On loopback. Resolves when its source is synced. */
+  static async start(
+    context: BenchContext,
+    kubeconfig: string,
+    agents: number,
+    { certificates, workers = 1, isOnAllCores = false }: ControlPlaneOptions = {},
+  ): Promise<BenchControlPlane> {
     const logFile = path.join(context.folder, "weft-controlplane.log");
-    const flags = `--kubeconfig ${kubeconfig} --insecure --log-format json --listen 127.0.0.1:0 --http 127.0.0.1:0`;
-    const command = withOpenFiles(openFilesFor(agents), onCore(serverCore, [launcher, ...flags.split(" ")]));
+    const flags = `--kubeconfig ${kubeconfig} --log-format json --listen 127.0.0.1:0 --http 127.0.0.1:0 --workers ${workers}`;
+    const security = certificates === undefined ? ["--insecure"] : tlsFlags(certificates);
+    const program = [launcher, ...flags.split(" "), ...security];
+    const command = withOpenFiles(openFilesFor(agents), isOnAllCores ? program : onCore(serverCore, program));
     const started = context.start("weft-controlplane", ["sh", "-c", 'exec "$@" 2>"$0"', logFile, ...command]);
     const [, grpc = "", http = ""] = await started.lineMatching(/^ready grpc=\S+:(\d+) http=(\S+)/, readyLimitMs);
     const controlPlane = new BenchControlPlane(started, Number(grpc), http, logFile);
@@ -70,6 +87,11 @@ export class BenchControlPlane {
     }
   }
 
+  /** Resolves when no agent is connected. */
+  async emptied(): Promise<void> {
+    await this.until(({ weft_fanout_streams: open }) => open === 0);
+  }
+
   /** All that it has said so far about revisions that run everywhere. */
   converged(): readonly Converged[] {
     return fs
@@ -93,4 +115,8 @@ export class BenchControlPlane {
   async stop(): Promise<void> {
     await this.#process.kill();
   }
+}
+
+function tlsFlags({ authority, server }: BenchCertificates): readonly string[] {
+  return ["--tls-client-ca", authority.cert, "--tls-cert", server.cert, "--tls-key", server.key];
 }

@@ -1,5 +1,6 @@
 /** The load program (`load/`) as a process of a bench: thousands of agents, one connection each. */
 import path from "node:path";
+import type { CertificateFiles } from "@weft/proto/program/testing-certificates.ts";
 import type { LabProcess } from "../../lab/lab-process.ts";
 import type { BenchContext } from "../bench.ts";
 import { compileC } from "../compile-c.ts";
@@ -12,12 +13,16 @@ export interface LoadOptions {
   /** Messages without HTTP/2 around them. */
   readonly isTcp?: boolean;
   /** Connections that are not up yet, at a time. Default: 256. */
-  readonly inflight?: number;
+  readonly inflight?: number | undefined;
+  /** HTTP/2 windows. Default: 1 MiB, as agents have them. */
+  readonly windowBytes?: number | undefined;
+  /** By mTLS: of this authority, which makes a certificate for every agent and has made the server's. Default: no TLS. */
+  readonly authority?: CertificateFiles | undefined;
 }
 
 /** What was counted since the start. */
 export interface LoadCounts {
-  /** From the control plane: TCP payload, and HTTP/2 DATA with its framing. */
+  /** From the control plane: TCP payload (as TLS opens it), and HTTP/2 DATA with its framing. */
   readonly bytes: number;
   readonly dataBytes: number;
   /** From the agents: HTTP/2 DATA with its framing. */
@@ -27,6 +32,8 @@ export interface LoadCounts {
   readonly messages: number;
   /** Connections that ended without being asked to. */
   readonly lost: number;
+  /** TLS handshakes that a session made short. */
+  readonly resumed: number;
   /** CPU time of the load program. */
   readonly cpuUs: number;
 }
@@ -65,18 +72,28 @@ export class LoadClient {
   }
 
   static start(context: BenchContext, options: LoadOptions): LoadClient {
-    const program = compileC("load", path.join(import.meta.dirname, "load"));
-    const { name, port, agents, isTcp = false, inflight = 256 } = options;
-    const flags = `--port ${port} --agents ${agents} --inflight ${inflight} --prefix ${agentPrefix}${isTcp ? " --tcp" : ""}`;
-    const command = withOpenFiles(openFilesFor(agents), onCore(loadCore, [program, ...flags.split(" ")]));
+    const program = compileC("load", path.join(import.meta.dirname, "load"), ["-lssl", "-lcrypto"]);
+    const { name, port, agents, isTcp = false, inflight = 256, windowBytes = 2 ** 20, authority } = options;
+    const sizes = `--agents ${agents} --inflight ${inflight} --window ${windowBytes}`;
+    const flags = `--port ${port} ${sizes} --prefix ${agentPrefix}${isTcp ? " --tcp" : ""}`;
+    const tls = authority === undefined ? [] : ["--tls-ca", authority.cert, "--tls-ca-key", authority.key];
+    const command = withOpenFiles(openFilesFor(agents), onCore(loadCore, [program, ...flags.split(" "), ...tls]));
     return new LoadClient(context.start(`load-${name}`, command));
   }
 
   /** Opens what is closed; resolves when all agents were told that they are at the head. */
-  async connect(): Promise<Up> {
-    const up = this.#next<Up>("up");
-    this.#process.sendLine("connect");
-    return up;
+  connect(): Promise<Up> {
+    return this.#ask("connect", "up");
+  }
+
+  /** The same, with the TLS sessions of the connections before. */
+  resume(): Promise<Up> {
+    return this.#ask("resume", "up");
+  }
+
+  /** Opens the first agent; what it holds then, all others will say they hold when they come. */
+  async seed(): Promise<void> {
+    await this.#ask("seed", "seeded");
   }
 
   /** All that do not stall run the revision that came next, from this call on. */

@@ -1,26 +1,66 @@
-/** A fleet that holds nothing comes all at once to a large cluster. */
-import { atMost } from "../bench.ts";
-import type { Row } from "../bench.ts";
+/** A fleet that holds nothing comes all at once to a large cluster; beside it one that is sent as many bytes by bare node:http2. */
+import { fanoutLimits } from "@weft/controlplane/fanout/fanout-limits.ts";
+import { transferLimits } from "@weft/controlplane/fanout/transfers.ts";
+import { atLeast, atMost } from "../bench.ts";
+import type { BenchContext, Row } from "../bench.ts";
+import { LoadClient } from "../fan-out/load-client.ts";
+import type { Up } from "../fan-out/load-client.ts";
+import { Peer } from "../fan-out/peer.ts";
 import { processUsage } from "../process-usage.ts";
-import type { Stage } from "./stage.ts";
+import { endStage, stageOf } from "./stage.ts";
 
-export async function coldAgents({ context, agents, controlPlane, load }: Stage): Promise<readonly Row[]> {
+const shape = { services: 10_000, endpoints: 10 };
+const residentMaxMb = 1_024;
+/** DATA of an HTTP/2 session carries so much at most, after so much framing. */
+const frame = { bytes: 16_384, headerBytes: 9 };
+
+export async function coldAgents(context: BenchContext, agents: number): Promise<readonly Row[]> {
+  const stage = await stageOf(context, agents, shape, { inflight: agents });
   context.say(`${agents} cold agents`);
-  const up = await load.connect();
-  const { residentMb, residentPeakMb } = processUsage(controlPlane.pid);
-  const seconds = up.elapsedUs / 1e6;
+  const up = await stage.load.connect();
+  const { residentMb, residentPeakMb } = processUsage(stage.controlPlane.pid);
+  await endStage(stage);
+  const bytesEach = up.dataBytes / agents;
+  const peerUp = await coldPeer(context, agents, bytesEach);
+  const rate = rateOf(up);
+  const peerRate = rateOf(peerUp);
   return [
     {
-      what: `${agents.toLocaleString("en-US")} cold agents, 10,000 x 10: all hold everything`,
-      measured: { value: seconds, unit: "s" },
+      what: `${agents.toLocaleString("en-US")} cold agents at once, 10,000 x 10: all hold everything`,
+      measured: { value: up.elapsedUs / 1e6, unit: "s" },
+      peer: { name: "node:http2", value: peerUp.elapsedUs / 1e6 },
     },
-    { what: "cold agents: snapshot", measured: { value: up.dataBytes / agents / 2 ** 20, unit: "MB" } },
-    { what: "cold agents: sent a second", measured: { value: up.dataBytes / 2 ** 20 / seconds, unit: "MB" } },
+    { what: "cold agents: snapshot", measured: { value: bytesEach / 2 ** 20, unit: "MB" } },
+    {
+      what: "cold agents: sent a second",
+      measured: { value: rate, unit: "MB" },
+      peer: { name: "node:http2, the same bytes", value: peerRate },
+      goal: { ...atLeast(rate, peerRate * 0.8, "MB"), text: ">= 80 % of it" },
+    },
     {
       what: "cold agents: peak RSS of the control plane",
       measured: { value: residentPeakMb, unit: "MB" },
-      goal: atMost(residentPeakMb, 1_024, "MB"),
+      goal: atMost(residentPeakMb, residentMaxMb, "MB"),
     },
     { what: "cold agents: RSS of the control plane when all are up", measured: { value: residentMb, unit: "MB" } },
   ];
+}
+
+// As many at a time, in parts as large.
+async function coldPeer(context: BenchContext, agents: number, bytesEach: number): Promise<Up> {
+  context.say(`${agents} clients of a bare http2 server`);
+  const peer = await Peer.start(context, "http2", agents);
+  const bytes = Math.round(bytesEach * (1 - frame.headerBytes / frame.bytes));
+  peer.snapshot({ bytes, partBytes: transferLimits.partBytesMax, inFlightMax: fanoutLimits.snapshotsMax });
+  const load = LoadClient.start(context, { name: "cold-http2", port: peer.port, agents, inflight: agents });
+  const up = await load.connect();
+  await Promise.all([load.stop(), peer.stop()]);
+  if (Math.abs(up.dataBytes / agents / bytesEach - 1) > 0.01)
+    throw new Error(`the peer sent ${up.dataBytes / agents} bytes to each, not ${bytesEach}`);
+  return up;
+}
+
+/** Megabytes a second. */
+function rateOf({ dataBytes, elapsedUs }: Up): number {
+  return dataBytes / 2 ** 20 / (elapsedUs / 1e6);
 }

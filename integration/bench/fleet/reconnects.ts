@@ -1,42 +1,35 @@
-/** All agents lose their connections at once, and come back to a control plane in which nothing has changed. */
+/** A storm of reconnects without TLS, beside bare node:http2. */
 import { atMost } from "../bench.ts";
 import type { Row } from "../bench.ts";
 import { LoadClient } from "../fan-out/load-client.ts";
-import type { Peer } from "../fan-out/peer.ts";
-import { extremes, median } from "../quantiles.ts";
+import { Peer } from "../fan-out/peer.ts";
+import { median } from "../quantiles.ts";
+import { elapsedOf, returned } from "./returns.ts";
+import type { Return } from "./returns.ts";
 import type { Stage } from "./stage.ts";
 
 const rounds = 5;
 
-interface Return {
-  readonly elapsedMs: number;
-  /** To each, and from each. */
-  readonly bytesEach: number;
-  readonly sentBytesEach: number;
-}
-
-export async function reconnects(stage: Stage, peer: Peer): Promise<readonly Row[]> {
-  const { context, agents, controlPlane } = stage;
+export async function reconnects({ context, agents, controlPlane, load }: Stage): Promise<readonly Row[]> {
+  const peer = await Peer.start(context, "http2", agents);
   const peerLoad = LoadClient.start(context, { name: "http2", port: peer.port, agents });
   await peerLoad.connect();
   const weft: Return[] = [];
   const http2: Return[] = [];
   for (let round = 0; round < rounds; round++) {
     context.say(`reconnects, round ${round + 1} of ${rounds}`);
-    weft.push(
-      await returned(stage.load, agents, () => controlPlane.until(({ weft_fanout_streams: open }) => open === 0)),
-    );
+    weft.push(await returned(load, agents, () => controlPlane.emptied()));
     http2.push(await returned(peerLoad, agents, () => peer.emptied()));
   }
-  await peerLoad.stop();
-  const elapsed = (of: readonly Return[]): number => median(of.map(({ elapsedMs }) => elapsedMs));
+  await Promise.all([peerLoad.stop(), peer.stop()]);
+  const [ofWeft, ofPeer] = [elapsedOf(weft), elapsedOf(http2)];
   const bytes = median(weft.map(({ bytesEach }) => bytesEach));
   return [
     {
       what: "reconnects, nothing changed: all are back",
-      measured: { value: elapsed(weft), unit: "ms", spread: extremes(weft.map(({ elapsedMs }) => elapsedMs)) },
-      peer: { name: "node:http2 sessions with a stream", value: elapsed(http2) },
-      goal: atMost(elapsed(weft) / elapsed(http2), 1.3, "x"),
+      measured: ofWeft,
+      peer: { name: "node:http2 sessions with a stream", value: ofPeer.value },
+      goal: atMost(ofWeft.value / ofPeer.value, 1.3, "x"),
     },
     {
       what: "reconnects: bytes to each (HTTP/2 DATA with framing)",
@@ -48,16 +41,4 @@ export async function reconnects(stage: Stage, peer: Peer): Promise<readonly Row
       measured: { value: median(weft.map(({ sentBytesEach }) => sentBytesEach)), unit: "bytes" },
     },
   ];
-}
-
-async function returned(load: LoadClient, agents: number, emptied: () => Promise<void>): Promise<Return> {
-  await load.close();
-  await emptied();
-  const before = await load.counts();
-  const up = await load.connect();
-  return {
-    elapsedMs: up.elapsedUs / 1_000,
-    bytesEach: (up.dataBytes - before.dataBytes) / agents,
-    sentBytesEach: (up.sentDataBytes - before.sentDataBytes) / agents,
-  };
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { atMost } from "../bench.ts";
 import type { Row } from "../bench.ts";
+import { bucketQuantile } from "../bucket-quantile.ts";
 import { cpuTimeMs, processUsage } from "../process-usage.ts";
 import { median, quantile, tail } from "../quantiles.ts";
 import { makeChanges } from "./changes.ts";
@@ -10,6 +11,7 @@ import type { Stage } from "./stage.ts";
 const single = { changes: 15, everyMs: 700 };
 const steady = { seconds: 60, everyMs: 100 };
 const probeEveryMs = 10;
+const delayMetric = "weft_process_event_loop_delay_seconds";
 
 export async function rollingUpdate(stage: Stage): Promise<readonly Row[]> {
   const { context, controlPlane, load, agents } = stage;
@@ -18,19 +20,22 @@ export async function rollingUpdate(stage: Stage): Promise<readonly Row[]> {
   const aloneMs = median(alone.converged.map(({ elapsedMs }) => elapsedMs));
 
   context.say(`10 changes a second for ${steady.seconds} s`);
-  const [before, cpuBefore] = [await load.counts(), cpuTimeMs(controlPlane.pid)];
+  const [before, metricsBefore] = [await load.counts(), await controlPlane.metrics()];
+  const cpuBefore = cpuTimeMs(controlPlane.pid);
   const probes = new AbortController();
   const probing = probe(controlPlane.http, probes.signal);
   const rolled = await makeChanges(stage, (steady.seconds * 1_000) / steady.everyMs, steady.everyMs);
   probes.abort();
   const answersMs = await probing;
-  const [after, cpuAfter] = [await load.counts(), cpuTimeMs(controlPlane.pid)];
+  const cpuAfter = cpuTimeMs(controlPlane.pid);
+  const [after, metricsAfter] = [await load.counts(), await controlPlane.metrics()];
 
   const elapsedMs = rolled.converged.map((each) => each.elapsedMs);
   const p99Ms = quantile(elapsedMs, 0.99);
   // Heartbeats are part of what each agent is sent.
   const bytesEach = (after.dataBytes - before.dataBytes) / agents / rolled.changes;
   const eventBytes = rolled.eventBytes / rolled.changes;
+  const gapMs = (share: number): number => 1_000 * bucketQuantile(delayMetric, share, metricsBefore, metricsAfter);
   const size = `10 changes/s for ${steady.seconds} s`;
   return [
     {
@@ -44,9 +49,13 @@ export async function rollingUpdate(stage: Stage): Promise<readonly Row[]> {
       goal: atMost(p99Ms / aloneMs, 3, "x"),
     },
     {
-      what: `${size}, a probe is answered, p99 (no less than the event loop's gaps)`,
+      what: `${size}, event loop late at p99, by its own metric (a bound of its buckets)`,
+      measured: { value: gapMs(0.99), unit: "ms", spread: { p50: gapMs(0.5), p99: gapMs(0.99) } },
+      goal: atMost(gapMs(0.99), 10, "ms"),
+    },
+    {
+      what: `${size}, a probe is answered, p99 (its own fetch and scheduling included)`,
       measured: { value: quantile(answersMs, 0.99), unit: "ms", spread: tail(answersMs) },
-      goal: atMost(quantile(answersMs, 0.99), 10, "ms"),
     },
     {
       what: `${size}, CPU of the control plane`,

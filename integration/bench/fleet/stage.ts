@@ -2,6 +2,7 @@
 import type { BenchContext } from "../bench.ts";
 import { clusterOf } from "../cluster.ts";
 import { BenchControlPlane } from "../fan-out/control-plane.ts";
+import type { ControlPlaneOptions } from "../fan-out/control-plane.ts";
 import { LoadClient } from "../fan-out/load-client.ts";
 import { SyntheticApi } from "../synthetic-api/synthetic-api.ts";
 
@@ -14,15 +15,29 @@ export interface Stage {
   readonly load: LoadClient;
 }
 
+export interface StageOptions extends ControlPlaneOptions {
+  /** Agents that are not up yet, at a time. Default: that of the load program. */
+  readonly inflight?: number;
+  /** HTTP/2 windows of the agents. Default: that of the load program. */
+  readonly windowBytes?: number;
+}
+
 /** The agents are not connected yet. */
 export async function stageOf(
   context: BenchContext,
   agents: number,
   { services, endpoints }: { readonly services: number; readonly endpoints: number },
+  { inflight, windowBytes, ...options }: StageOptions = {},
 ): Promise<Stage> {
   context.say(`a cluster of ${services} services of ${endpoints} endpoints`);
   const api = await SyntheticApi.start(context, clusterOf(services, endpoints, { nodes: agents }));
-  const controlPlane = await BenchControlPlane.start(context, api.kubeconfig, agents);
-  const load = LoadClient.start(context, { name: "fleet", port: controlPlane.port, agents });
+  const controlPlane = await BenchControlPlane.start(context, api.kubeconfig, agents, options);
+  const authority = options.certificates?.authority;
+  const { port } = controlPlane;
+  const load = LoadClient.start(context, { name: "fleet", port, agents, inflight, windowBytes, authority });
   return { context, agents, services, api, controlPlane, load };
+}
+
+export async function endStage({ load, controlPlane, api }: Stage): Promise<void> {
+  await Promise.all([load.stop(), controlPlane.stop(), api.stop()]);
 }

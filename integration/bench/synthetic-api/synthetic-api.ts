@@ -43,6 +43,14 @@ export class SyntheticApi {
     return Number((await changed)[1]);
   }
 
+  /** The same for each of these, one event behind the other. Resolves once all are written. */
+  async changeAll(services: readonly number[]): Promise<void> {
+    const last = services.at(-1);
+    if (last === undefined) return;
+    for (const service of services.slice(0, -1)) this.#process.send({ change: service });
+    await this.change(last);
+  }
+
   async stop(): Promise<void> {
     await this.#process.kill();
   }

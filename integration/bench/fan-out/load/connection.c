@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TCP and as much of HTTP/2 (RFC 9113) as one stream of a well-behaved gRPC client needs. */
+/* As much of HTTP/2 (RFC 9113) as one stream of a well-behaved gRPC client needs. */
 #include "load.h"
 
 #include <arpa/inet.h>
@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 enum frame { DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7, WINDOW_UPDATE = 8 };
 enum flag { ACK = 1, END_STREAM = 1, END_HEADERS = 4, PADDED = 8 };
@@ -22,7 +21,7 @@ static void send_bytes(struct agent *agent, const uint8_t *bytes, size_t length)
 
   if (agent->fd < 0) return;
   if (!agent->unsent_length) {
-    sent = send(agent->fd, bytes, length, MSG_NOSIGNAL);
+    sent = transport_send(agent, bytes, length);
     if (sent < 0 && errno != EAGAIN) return agent_lost(agent, strerror(errno));
     if (sent < 0) sent = 0;
   }
@@ -37,7 +36,7 @@ void flush(struct agent *agent) {
   ssize_t sent;
 
   if (!agent->unsent_length) return;
-  sent = send(agent->fd, agent->unsent, agent->unsent_length, MSG_NOSIGNAL);
+  sent = transport_send(agent, agent->unsent, agent->unsent_length);
   if (sent < 0 && errno == EAGAIN) return;
   if (sent < 0) return agent_lost(agent, strerror(errno));
   agent->unsent_length -= sent;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Program: load --port N --agents N [--tcp] [--inflight N] [--window BYTES] [--prefix TEXT]
+ * Program: load --port N --agents N [--tcp] [--inflight N] [--window BYTES] [--prefix TEXT] [--tls-ca FILE --tls-ca-key FILE]
  *
- * That many agents of a control plane on loopback, one connection each. Commands on stdin, one a line:
+ * That many agents of a control plane on loopback, one connection each. With an authority by mTLS: it signs what they show, and has
+ * signed what they are shown. Commands on stdin, one a line:
  *
  *   connect    opens what is closed
+ *   resume     the same, with the TLS sessions of the connections before
+ *   seed       opens the first agent; what it holds then, all others will say they hold
  *   close      closes all
  *   stall N    the first N agents stop reading
  *   unstall    they read again
@@ -13,6 +16,7 @@
  * Events on stdout, one line of JSON each; times are CLOCK_MONOTONIC microseconds, counts are since the start:
  *
  *   {"event":"up", …}        all are connected and told that they are at the head
+ *   {"event":"seeded", …}    the first agent is connected and told that it is at the head
  *   {"event":"reached", …}   all that are not stalled run `revision` and have acked it
  *   {"event":"closed", …}    all are closed
  *   {"event":"counts", …}
@@ -45,6 +49,7 @@ struct counts counts;
 static struct agent *agents;
 static int poll_fd;
 static int opened, up, stalled;
+static bool is_resuming, is_seeding;
 static uint64_t connect_ns;
 /* The newest revision that any agent has seen: when, who runs it, and when each acked it. */
 static struct {
@@ -89,9 +94,10 @@ static void say(const char *event, const char *format, ...) {
   vprintf(format, arguments);
   va_end(arguments);
   printf(",\"bytes\":%ju,\"dataBytes\":%ju,\"sentDataBytes\":%ju,\"acks\":%ju,\"heartbeats\":%ju,\"messages\":%ju,"
-         "\"lost\":%ju,\"cpuUs\":%ju}\n",
+         "\"lost\":%ju,\"resumed\":%ju,\"cpuUs\":%ju}\n",
          (uintmax_t)counts.bytes, (uintmax_t)counts.data_bytes, (uintmax_t)counts.sent_data_bytes,
          (uintmax_t)counts.acks, (uintmax_t)counts.heartbeats, (uintmax_t)counts.messages, (uintmax_t)counts.lost,
+         (uintmax_t)counts.resumed,
          (uintmax_t)((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000ULL + usage.ru_utime.tv_usec +
                      usage.ru_stime.tv_usec));
   fflush(stdout);
@@ -117,7 +123,13 @@ static void say_if_reached(void) {
 void agent_is_up(struct agent *agent) {
   if (agent->phase == AGENT_UP) return;
   agent->phase = AGENT_UP;
-  if (++up < options.agents) return;
+  up++;
+  if (is_seeding) {
+    is_seeding = false;
+    for (int i = 0; i < options.agents; i++) agents[i].revision = agent->revision;
+    say("seeded", "");
+  }
+  if (up < options.agents) return;
   say("up", ",\"elapsedUs\":%ju", (uintmax_t)(now_ns() - connect_ns) / 1000);
   say_if_reached();
 }
@@ -155,6 +167,7 @@ static void close_agent(struct agent *agent) {
   if (agent->fd < 0) return;
   if (agent->phase == AGENT_UP) up--;
   opened--;
+  tls_end(agent);
   close(agent->fd);
   agent->fd = -1;
   agent->phase = AGENT_CLOSED;
@@ -197,30 +210,49 @@ static void open_more(void) {
 }
 
 static void greet(struct agent *agent) {
-  int error = 0;
-  socklen_t length = sizeof error;
-
-  getsockopt(agent->fd, SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error) return agent_lost(agent, strerror(error));
   agent->phase = AGENT_GREETING;
   watch(agent, EPOLL_CTL_MOD, EPOLLIN);
   send_preface(agent);
   send_hello(agent);
 }
 
+static void shake_hands(struct agent *agent) {
+  switch (tls_handshake(agent)) {
+    case HANDSHAKE_DONE: return greet(agent);
+    case HANDSHAKE_READS: return watch(agent, EPOLL_CTL_MOD, EPOLLIN);
+    case HANDSHAKE_WRITES: return watch(agent, EPOLL_CTL_MOD, EPOLLOUT);
+    case HANDSHAKE_FAILED: return agent_lost(agent, strerror(errno));
+  }
+}
+
+static void connected(struct agent *agent) {
+  int error = 0;
+  socklen_t length = sizeof error;
+
+  getsockopt(agent->fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  if (error) return agent_lost(agent, strerror(error));
+  if (!options.tls_ca) return greet(agent);
+  agent->phase = AGENT_HANDSHAKING;
+  tls_begin(agent, is_resuming);
+  shake_hands(agent);
+}
+
 static void read_agent(struct agent *agent) {
   static uint8_t bytes[RECEIVE_BYTES];
-  ssize_t got = recv(agent->fd, bytes, sizeof bytes, 0);
 
-  if (got < 0 && errno == EAGAIN) return;
-  if (got < 0) return agent_lost(agent, strerror(errno));
-  if (got == 0) return agent_lost(agent, "the connection was closed");
-  receive(agent, bytes, got);
+  do {
+    ssize_t got = transport_receive(agent, bytes, sizeof bytes);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got < 0) return agent_lost(agent, strerror(errno));
+    if (got == 0) return agent_lost(agent, "the connection was closed");
+    receive(agent, bytes, got);
+  } while (agent->fd >= 0 && transport_has_more(agent));
 }
 
 static void handle(struct agent *agent, uint32_t events) {
   if (agent->fd < 0) return;
-  if (agent->phase == AGENT_CONNECTING) return greet(agent);
+  if (agent->phase == AGENT_CONNECTING) return connected(agent);
+  if (agent->phase == AGENT_HANDSHAKING) return shake_hands(agent);
   if (events & EPOLLOUT) {
     flush(agent);
     if (agent->fd >= 0 && !agent->unsent_length) watch(agent, EPOLL_CTL_MOD, EPOLLIN);
@@ -237,6 +269,7 @@ static void stall(int count) {
     struct agent *agent = &agents[stalled];
     if (agent->phase != AGENT_UP) fail("agent %d cannot stall: it is not up", stalled);
     agent->is_stalled = true;
+    forget_keeper(agent);
     epoll_ctl(poll_fd, EPOLL_CTL_DEL, agent->fd, NULL);
   }
   say("stalled", ",\"agents\":%d", stalled);
@@ -251,9 +284,13 @@ static void unstall(void) {
 }
 
 static void command(char *line) {
-  if (!strcmp(line, "connect")) {
+  if (!strcmp(line, "connect") || !strcmp(line, "resume")) {
+    is_resuming = !strcmp(line, "resume");
     connect_ns = now_ns();
     next_to_open = 0;
+  } else if (!strcmp(line, "seed")) {
+    is_seeding = true;
+    open_agent(&agents[0]);
   } else if (!strcmp(line, "close")) {
     next_to_open = options.agents;
     for (int i = 0; i < options.agents; i++) close_agent(&agents[i]);
@@ -294,6 +331,7 @@ static void parse(int argc, char **argv) {
       {"port", required_argument, NULL, 'p'},     {"agents", required_argument, NULL, 'n'},
       {"tcp", no_argument, NULL, 't'},            {"inflight", required_argument, NULL, 'i'},
       {"window", required_argument, NULL, 'w'},   {"prefix", required_argument, NULL, 'x'},
+      {"tls-ca", required_argument, NULL, 'c'},   {"tls-ca-key", required_argument, NULL, 'k'},
       {NULL, 0, NULL, 0},
   };
 
@@ -304,9 +342,12 @@ static void parse(int argc, char **argv) {
       case 'i': options.inflight = atoi(optarg); break;
       case 'w': options.window = strtoul(optarg, NULL, 10); break;
       case 'x': options.prefix = optarg; break;
+      case 'c': options.tls_ca = optarg; break;
+      case 'k': options.tls_ca_key = optarg; break;
       default: exit(2);
     }
   if (options.port <= 0 || options.agents <= 0) fail("--port and --agents are needed");
+  if (!options.tls_ca != !options.tls_ca_key) fail("--tls-ca and --tls-ca-key belong together");
   next_to_open = options.agents;
 }
 
@@ -320,6 +361,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < options.agents; i++) agents[i] = (struct agent){.index = i, .fd = -1};
   poll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (poll_fd < 0 || epoll_ctl(poll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &commands)) fail("epoll: %s", strerror(errno));
+  if (options.tls_ca) tls_prepare();
   store_begin();
   for (;;) {
     int count = epoll_wait(poll_fd, events, EVENTS_MAX, -1);

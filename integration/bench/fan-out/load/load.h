@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Messages up to this size, and the beginning of larger ones, are kept by every agent. */
 #define MESSAGE_KEPT_MAX (64 * 1024)
@@ -13,7 +14,7 @@
 #define MESSAGE_HEADER 5
 #define CONTROL_FRAME_MAX 64
 
-enum phase { AGENT_CLOSED, AGENT_CONNECTING, AGENT_GREETING, AGENT_UP };
+enum phase { AGENT_CLOSED, AGENT_CONNECTING, AGENT_HANDSHAKING, AGENT_GREETING, AGENT_UP };
 
 struct options {
   int port;
@@ -24,12 +25,21 @@ struct options {
   int inflight;
   uint32_t window;
   const char *prefix;
+  /* Files of the authority of both sides; NULL: without TLS. */
+  const char *tls_ca, *tls_ca_key;
 };
+
+struct ssl_st;
+struct ssl_session_st;
 
 struct agent {
   int index, fd;
   enum phase phase;
   bool is_stalled;
+  /* NULL: without TLS, or before its handshake. */
+  struct ssl_st *ssl;
+  /* Of the connection before, if it gave one. */
+  struct ssl_session_st *session;
   /* The reader of frames. */
   uint8_t frame_header[FRAME_HEADER], control[CONTROL_FRAME_MAX];
   uint32_t frame_header_got, frame_length, frame_got;
@@ -49,13 +59,15 @@ struct agent {
 };
 
 struct counts {
-  /* What came from the control plane: TCP payload, and HTTP/2 DATA with its framing. */
+  /* What came from the control plane: TCP payload, as TLS opens it, and HTTP/2 DATA with its framing. */
   uint64_t bytes, data_bytes;
   /* DATA that the agents sent, with its framing. */
   uint64_t sent_data_bytes;
   uint64_t acks, heartbeats, messages;
   /* Connections that ended without being asked to. */
   uint64_t lost;
+  /* TLS handshakes that a session made short. */
+  uint64_t resumed;
 };
 
 extern struct options options;
@@ -79,6 +91,19 @@ void flush(struct agent *agent);
 void receive(struct agent *agent, const uint8_t *bytes, size_t length);
 void forget_connection(struct agent *agent);
 
+/* tls.c: what is under a connection: TLS, or just the socket. */
+enum handshake { HANDSHAKE_DONE, HANDSHAKE_READS, HANDSHAKE_WRITES, HANDSHAKE_FAILED };
+void tls_prepare(void);
+void tls_begin(struct agent *agent, bool is_resumed);
+/* Failed: errno says why. */
+enum handshake tls_handshake(struct agent *agent);
+void tls_end(struct agent *agent);
+/* As send() and recv(). */
+ssize_t transport_send(struct agent *agent, const void *bytes, size_t length);
+ssize_t transport_receive(struct agent *agent, void *bytes, size_t length);
+/* Something is here that poll() knows nothing of. */
+bool transport_has_more(const struct agent *agent);
+
 /* sync.c: weft.discovery.v1. */
 void send_hello(struct agent *agent);
 void send_ack(struct agent *agent);
@@ -88,7 +113,7 @@ void read_message(struct agent *agent, const uint8_t *bytes, size_t length, bool
 uint32_t message_kept(struct agent *agent, uint32_t length);
 /* Somebody is keeping a snapshot of it whole. */
 bool is_digest_coming(uint64_t revision);
-/* Its connection is gone. */
+/* It reads no more. */
 void forget_keeper(struct agent *agent);
 
 /* store.c: what all agents hold at the newest revision, for its digest. */

@@ -15,8 +15,12 @@ static uint64_t epoch_created_ms;
 static uint32_t epoch_random;
 /* The one agent that keeps a snapshot whole while it comes; NULL: none. */
 static struct agent *keeper;
-/* The part that it awaits. */
+/* The part that it awaits, and those before, each behind its length. */
 static uint32_t keeper_part;
+static struct {
+  uint8_t *bytes;
+  size_t length;
+} kept;
 
 /* --- writing --- */
 
@@ -61,10 +65,10 @@ static uint8_t *put_counts(uint8_t *at, int field) {
   return put_bytes(at, field, bytes, end - bytes);
 }
 
+/* 0: of a revision that nobody kept whole. */
 static uint64_t digest_of(uint64_t revision) {
   uint64_t digest = 0;
 
-  /* Of a revision that nobody kept whole it stays 0. */
   if (revision) store_digest(revision, &digest);
   return digest;
 }
@@ -95,6 +99,7 @@ void send_hello(struct agent *agent) {
 
 void send_ack(struct agent *agent) {
   uint8_t ack[128], durations[32], message[160], *at = ack, *end;
+  uint64_t digest = digest_of(agent->revision);
   struct timespec now;
 
   clock_gettime(CLOCK_REALTIME, &now);
@@ -102,9 +107,10 @@ void send_ack(struct agent *agent) {
   at = put_number(at, 2, now.tv_sec * 1000000ULL + now.tv_nsec / 1000);
   end = put_number(put_number(put_number(put_number(durations, 1, 700), 2, 150), 3, 200), 4, 300);
   at = put_bytes(at, 3, durations, end - durations);
-  at = put_fixed64(at, 6, digest_of(agent->revision));
+  at = put_fixed64(at, 6, digest);
   at = put_number(at, 7, agent->heartbeat);
-  at = put_counts(at, 9);
+  /* Without either the control plane compares nothing. */
+  if (digest || !agent->revision) at = put_counts(at, 9);
   agent->heartbeat = 0;
   end = put_bytes(message, 2, ack, at - ack);
   counts.acks++;
@@ -213,23 +219,54 @@ static void store_operations(struct reader reader) {
   }
 }
 
-/* One agent keeps the books for all: the first that has a newer revision whole. */
+static bool is_news(const struct delta *delta) {
+  return delta->to > store_revision() && (delta->is_snapshot || delta->from <= store_revision());
+}
+
+static void keep_part(struct reader reader) {
+  uint32_t length = reader.end - reader.at;
+
+  kept.bytes = realloc(kept.bytes, kept.length + sizeof length + length);
+  if (!kept.bytes) fail("out of memory");
+  memcpy(kept.bytes + kept.length, &length, sizeof length);
+  memcpy(kept.bytes + kept.length + sizeof length, reader.at, length);
+  kept.length += sizeof length + length;
+}
+
+static void store_kept(void) {
+  uint32_t length;
+
+  for (size_t at = 0; at < kept.length; at += sizeof length + length) {
+    uint8_t *part = kept.bytes + at + sizeof length;
+    memcpy(&length, kept.bytes + at, sizeof length);
+    store_operations((struct reader){.at = part, .end = part + length});
+  }
+}
+
+/* One agent keeps the books for all: the first that has a newer revision whole. Of several parts none is stored before the last has
+ * come: others may bring a revision in between. */
 static void store_delta(struct agent *agent, const struct delta *delta, struct reader reader, bool is_whole) {
   bool is_last = delta->part + 1 == delta->parts, is_several = delta->parts > 1;
 
-  if (!is_whole || delta->to <= store_revision()) return;
-  if (is_several && (keeper != agent || delta->part != keeper_part)) return;
-  if (!delta->is_snapshot && delta->from > store_revision()) return;
-  if (delta->is_snapshot && delta->part == 0) store_begin();
-  store_operations(reader);
-  keeper_part++;
-  if (is_last) store_commit(delta->to);
+  if (!is_whole || !is_news(delta)) return;
+  if (is_several) {
+    if (!keeper && delta->part == 0) keeper = agent;
+    if (keeper != agent || delta->part != keeper_part) return;
+    keep_part(reader);
+    keeper_part++;
+    if (!is_last) return;
+  }
+  if (delta->is_snapshot) store_begin();
+  if (is_several) store_kept();
+  else store_operations(reader);
+  store_commit(delta->to);
 }
 
 /* What waited for the digest is acked, with or without it. */
 static void release_keeper(void) {
   keeper = NULL;
   keeper_part = 0;
+  kept.length = 0;
   digest_is_known();
 }
 
