@@ -116,6 +116,8 @@ class Wire implements StreamPort {
   outstanding: { readonly bytes: Uint8Array; readonly written: () => void } | undefined;
   readonly unread: Uint8Array[] = [];
   isCut = false;
+  /** What the agent holds went wrong between two answers to digest queries: they cannot agree. */
+  isTornAnswer = false;
 
   write(bytes: Uint8Array, written: () => void): void {
     if (this.outstanding === undefined) {
@@ -127,7 +129,8 @@ class Wire implements StreamPort {
   }
 
   end(refusal: Refusal): void {
-    if (!["silent", "stalled", "replaced"].includes(refusal.reason)) unexpected.push(refusal);
+    const isTorn = this.isTornAnswer && refusal.reason === "bad-digests";
+    if (!["silent", "stalled", "replaced"].includes(refusal.reason) && !isTorn) unexpected.push(refusal);
     this.cut("closed");
   }
 
@@ -164,6 +167,8 @@ class Agent {
   wire: Wire | undefined;
   #welcomes = 0;
   #mismatches = 0;
+  /** It told its sums; hashes may be asked for. */
+  #hasTold = false;
 
   constructor(node: string) {
     this.node = node;
@@ -173,6 +178,7 @@ class Agent {
     if (this.wire !== undefined && !this.wire.isCut) return;
     this.held.reconnected();
     this.#welcomes = 0;
+    this.#hasTold = false;
     const wire = new Wire();
     wire.input = world.fanout.open(wire);
     this.wire = wire;
@@ -194,6 +200,7 @@ class Agent {
     const response = fromBinary(SyncResponseSchema, bytes);
     const { services, isHolding } = this.held;
     const isActive = this.held.take(response);
+    if (response.delta !== undefined) this.#hasTold = false;
     if (this.held.isHolding && !isHolding) this.refusals++;
     const isBelieved = response.delta?.from !== undefined || response.delta?.massRemovalConfirmed === true;
     assert.ok(
@@ -215,6 +222,7 @@ class Agent {
   corrupt(how: "lose" | "change" | "invent", which: number): void {
     const { resources } = this.held;
     this.isCorrupt = true;
+    if (this.#hasTold && this.wire !== undefined) this.wire.isTornAnswer = true;
     if (how === "invent") {
       const { id, bytes } = madeService(`invented ${which}`);
       resources.set(id, bytes);
@@ -233,6 +241,7 @@ class Agent {
     const isRenamed = response.welcome !== undefined && this.#welcomes > 1;
     const isRefused = this.held.isHolding && response.delta !== undefined;
     if (response.digestQuery !== undefined) {
+      this.#hasTold = true;
       for (const digests of this.held.digests(response.digestQuery, 2)) {
         this.wire?.input?.receive(create(SyncRequestSchema, { message: { case: "digests", value: digests } }));
       }
