@@ -10,9 +10,15 @@ import { Catalog } from "../catalog/catalog.ts";
 import { changesOf, madeBackend, madeName, madeService } from "../catalog/made-resources.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
 import { askNext, compareHashes, compareSums, comparisonLimits, isSnapshotSmaller } from "./comparison.ts";
-import type { Comparison, ReportedHash } from "./comparison.ts";
+import type { Comparison } from "./comparison.ts";
 import { DigestCut } from "./digest-cut.ts";
 import { repairOf } from "./repair.ts";
+import { hashWordsOf } from "./reported-digests.ts";
+
+interface ReportedHash {
+  readonly id: bigint;
+  readonly hash: bigint;
+}
 
 function catalogOf(resources: readonly CompiledResource[], limits = catalogLimits): Catalog {
   const catalog = new Catalog(epoch(1, 1), limits);
@@ -49,7 +55,7 @@ function hashesOf(resources: readonly CompiledResource[], buckets: readonly numb
 function compareAll(cut: DigestCut, held: readonly CompiledResource[], limits = comparisonLimits): Comparison {
   let comparison = compareSums(cut, sumsOf(held));
   for (let next = askNext(comparison, limits); next !== undefined; next = askNext(comparison, limits)) {
-    const compared = compareHashes({ ...next.comparison, reported: hashesOf(held, next.buckets) });
+    const compared = compareHashes({ ...next.comparison, reported: [hashWordsOf(hashesOf(held, next.buckets))] });
     assert.ok(typeof compared !== "string");
     comparison = compared;
   }
@@ -161,7 +167,7 @@ describe("hashes that cannot be are named", () => {
   ];
   for (const [name, reported, problem] of cases) {
     test(name, () => {
-      const compared = compareHashes({ ...asked, reported });
+      const compared = compareHashes({ ...asked, reported: [hashWordsOf(reported)] });
       if (problem === undefined) assert.ok(typeof compared !== "string");
       else assert.match(typeof compared === "string" ? compared : "", problem);
     });
@@ -190,7 +196,7 @@ describe("a snapshot takes the place of a repair where it is fewer bytes", () =>
         next = askNext(comparison, { ...comparisonLimits, hashesPerQuery: 256 })
       ) {
         queries++;
-        const compared = compareHashes({ ...next.comparison, reported: hashesOf(held, next.buckets) });
+        const compared = compareHashes({ ...next.comparison, reported: [hashWordsOf(hashesOf(held, next.buckets))] });
         assert.ok(typeof compared !== "string");
         comparison = compared;
         isSmaller = isSnapshotSmaller(comparison);

@@ -8,12 +8,14 @@
  * is equal it is known after the first part, 4,096 hashes.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
-import { hashToBigint } from "@weft/proto/hash.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
-import { bucketOf, digestBuckets } from "@weft/proto/digest.ts";
+import { digestBuckets } from "@weft/proto/digest.ts";
 import type { CompiledResource } from "../catalog/resource.ts";
+import type { BucketIndex } from "./bucket-index.ts";
 import { removedEntryBytes, resourceEntryBytes } from "./delta-bytes.ts";
 import type { DigestCut } from "./digest-cut.ts";
+import { wide, wordsPerHash } from "./reported-digests.ts";
+import type { HashWords } from "./reported-digests.ts";
 
 export interface ComparisonLimits {
   /** Hashes expected in answer to one query. */
@@ -22,16 +24,11 @@ export interface ComparisonLimits {
   readonly hashesMax: number;
 }
 
-/** 4,096 hashes are a message of 80 KiB; 64 conversations at once hold 40 MB of decoded ones. */
+/** 4,096 hashes are a message of 80 KiB; 64 conversations at once hold 17 MB of them. */
 export const comparisonLimits: ComparisonLimits = { hashesPerQuery: 4_096, hashesMax: 16_384 };
 
 /** Bytes of one `ResourceHash` in a message: tag, length, and two tagged words. */
 export const hashEntryBytes = 20;
-
-export interface ReportedHash {
-  readonly id: bigint;
-  readonly hash: bigint;
-}
 
 /** What was found to differ from a cut. */
 export interface Differences {
@@ -55,8 +52,8 @@ export interface Comparison extends Differences {
   readonly compared: number;
   /** Those from `compared` to here are asked for. */
   readonly asked: number;
-  /** Hashes in the buckets asked for, as far as they came. */
-  readonly reported: readonly ReportedHash[];
+  /** Hashes in the buckets asked for, as far as they came, by message. */
+  readonly reported: readonly HashWords[];
 }
 
 /** `sums`: of all buckets. */
@@ -84,34 +81,76 @@ export function askNext(
   return { comparison: { ...of, asked }, buckets: differing.slice(compared, asked) };
 }
 
+/** Hashes that were reported to what is asked for now. */
+export function reportedHashes({ reported }: Comparison): number {
+  return reported.reduce((sum, words) => sum + words.length / wordsPerHash, 0);
+}
+
 /** What the agent reported of the buckets asked for is complete. A string: what is wrong with it. */
 export function compareHashes(of: Comparison): Comparison | string {
   const { cut, differing, compared, asked, reported } = of;
-  const buckets = differing.slice(compared, asked);
-  const sums = new Map(buckets.map((bucket) => [bucket, 0n]));
-  const held = new Map<bigint, bigint>();
-  for (const { id, hash } of reported) {
-    const bucket = bucketOf(id as ResourceId);
-    const sum = sums.get(bucket);
-    if (sum === undefined) return `a hash in bucket ${bucket}, which was not asked for`;
-    if (id === 0n) return "a hash of id 0";
-    if (held.has(id)) return `two hashes of id ${id.toString(16)}`;
-    sums.set(bucket, BigInt.asUintN(64, sum + hash));
-    held.set(id, hash);
-  }
-  for (const [bucket, sum] of sums) {
-    if (sum !== of.sums[bucket]) return `the hashes in bucket ${bucket} do not add up to the sum told before`;
-  }
-  const puts = [...of.puts];
-  for (const bucket of buckets) {
-    for (const resource of cut.in(bucket)) {
-      if (held.get(resource.id) !== hashToBigint(resource.hash)) puts.push(resource);
-      held.delete(resource.id);
+  const buckets = new Map<number, BucketReport>();
+  for (const bucket of differing.slice(compared, asked)) buckets.set(bucket, reportOf(cut, bucket));
+  // None of ours.
+  const foreign = new Set<bigint>();
+  for (const words of reported) {
+    for (let i = 0; i < words.length; i += wordsPerHash) {
+      const low = words[i] ?? 0;
+      const high = words[i + 1] ?? 0;
+      const hashLow = words[i + 2] ?? 0;
+      const hashHigh = words[i + 3] ?? 0;
+      const bucket = low & (digestBuckets - 1);
+      const report = buckets.get(bucket);
+      if (report === undefined) return `a hash in bucket ${bucket}, which was not asked for`;
+      if (low === 0 && high === 0) return "a hash of id 0";
+      const { index, held } = report;
+      const place = index.find(low, high);
+      const isTwice = place === undefined ? foreign.has(wide(low, high)) : held[place] !== lacking;
+      if (isTwice) return `two hashes of id ${wide(low, high).toString(16)}`;
+      if (place === undefined) {
+        foreign.add(wide(low, high));
+      } else {
+        const at = place * wordsPerHash;
+        const isSame = index.words[at + 2] === hashLow && index.words[at + 3] === hashHigh;
+        held[place] = isSame ? same : other;
+      }
+      addTo(report.sum, hashLow, hashHigh);
     }
   }
-  // What is left is none of ours.
-  const removed = [...of.removed, ...(held.keys() as Iterable<ResourceId>)];
+  for (const [bucket, { sum }] of buckets) {
+    if (wide(sum[0] ?? 0, sum[1] ?? 0) !== of.sums[bucket]) {
+      return `the hashes in bucket ${bucket} do not add up to the sum told before`;
+    }
+  }
+  const puts = [...of.puts];
+  for (const [bucket, { held }] of buckets) {
+    for (const [place, resource] of cut.in(bucket).entries()) if (held[place] !== same) puts.push(resource);
+  }
+  const removed = [...of.removed, ...(foreign as Set<ResourceId>)];
   return { ...of, compared: asked, reported: [], puts, removed };
+}
+
+const lacking = 0;
+const other = 1;
+const same = 2;
+
+interface BucketReport {
+  readonly index: BucketIndex;
+  /** How the agent holds each resource of the cut: `lacking`, `other` or `same`. */
+  readonly held: Uint8Array;
+  /** Of the hashes reported: two words. */
+  readonly sum: Uint32Array;
+}
+
+function reportOf(cut: DigestCut, bucket: number): BucketReport {
+  return { index: cut.index(bucket), held: new Uint8Array(cut.count(bucket)), sum: new Uint32Array(2) };
+}
+
+function addTo(sum: Uint32Array, low: number, high: number): void {
+  const before = sum[0] ?? 0;
+  const after = (before + low) >>> 0;
+  sum[0] = after;
+  sum[1] = (sum[1] ?? 0) + high + (after < before ? 1 : 0);
 }
 
 /** See above. */

@@ -4,7 +4,6 @@
  */
 import { isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
-import type { SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { admit } from "./admission.ts";
 import { aborted } from "./aborted.ts";
@@ -20,6 +19,8 @@ import { areGoodAddresses, connectionOf, readHello } from "./hello.ts";
 import { LingeringStreams } from "./lingering-streams.ts";
 import { refuse } from "./refusal.ts";
 import { RepairLog } from "./repair-log.ts";
+import { reportedDigests } from "./reported-digests.ts";
+import type { AgentRequest } from "./reported-digests.ts";
 import type { GoawayWord } from "./responses.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotQueue } from "./snapshot-queue.ts";
@@ -210,9 +211,8 @@ export class Fanout implements Streams {
     for (const stream of this.#streams) stream.port.reset(refuse("draining", "UNAVAILABLE", shutsDown));
   }
 
-  #receive(stream: Stream, request: SyncRequest): void {
+  #receive(stream: Stream, { message }: AgentRequest): void {
     this.#options.metrics.received.inc();
-    const message = request.message;
     switch (message.case) {
       case "hello":
         this.#hello(stream, message.value);
@@ -226,14 +226,15 @@ export class Fanout implements Streams {
         this.#dispatch(stream, { kind: "ack", ack: message.value });
         return;
       case "digests":
-        this.#dispatch(stream, { kind: "digests", digests: message.value });
+      case "reported":
+        this.#dispatch(stream, { kind: "digests", digests: reportedDigests(message) });
         return;
       case undefined:
         this.#dispatch(stream, { kind: "unknown" });
     }
   }
 
-  #hello(stream: Stream, hello: Extract<SyncRequest["message"], { case: "hello" }>["value"]): void {
+  #hello(stream: Stream, hello: Extract<AgentRequest["message"], { case: "hello" }>["value"]): void {
     const { streamLimits: limits, version, now, fleet, metrics } = this.#options;
     if (stream.state.phase !== "greeting") {
       const message = `node ${stream.agent?.node} sent Hello twice on one stream; update the agent`;

@@ -11,7 +11,7 @@ export interface StreamLimits {
   readonly connectionIdleMs: number;
   /** One write may be unread for this long. */
   readonly stalledMs: number;
-  /** From the first digest query to the last answer; then a snapshot takes the place of the repair. */
+  /** From a digest query until its answer is complete; then a snapshot takes the place of the repair. */
   readonly digestsMs: number;
   /** Largest message to an agent. */
   readonly messageBytesMax: number;

@@ -1,7 +1,7 @@
 /** What lies between a stream of the fan-out and its transport. */
-import type { SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Identity } from "../identity.ts";
 import type { Refusal } from "./refusal.ts";
+import type { AgentRequest } from "./reported-digests.ts";
 import type { GoawayWord } from "./responses.ts";
 
 /** The other end of a stream. */
@@ -21,7 +21,7 @@ export interface StreamPort {
 
 /** How a stream's transport speaks to the fan-out. */
 export interface StreamInput {
-  receive(request: SyncRequest): void;
+  receive(request: AgentRequest): void;
   /** A message that breaks the protocol before it can be read. */
   refuse(refusal: Refusal): void;
   /** Asks the agent to leave, in words that it can read. `retryAfterMs`: until it may come back; default: some time. */

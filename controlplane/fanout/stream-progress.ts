@@ -106,7 +106,6 @@ export function beginTurn(state: OpenStream, world: World, nowMs: number): Step 
     const progress = {
       kind: "querying",
       need,
-      sinceMs: nowMs,
       owes,
       askedMs: nowMs,
       sums: undefined,

@@ -9,6 +9,7 @@ import { hashToBigint } from "@weft/proto/hash.ts";
 import { comparisonLimits } from "./comparison.ts";
 import type { Doubt } from "./doubt.ts";
 import { mismatchBackoffFirstMs, mismatchBackoffMaxMs } from "./mismatch.ts";
+import { reportedDigestsOf } from "./reported-digests.ts";
 import { streamLimits } from "./stream-limits.ts";
 import type { Effect, Need, Note, OpenStream, Step, StreamEvent, StreamState, World } from "./stream-state.ts";
 import { stuckSinceMs } from "./stream-query.ts";
@@ -34,7 +35,6 @@ const asked = (more: Partial<Need> = {}, of: Partial<OpenStream> = {}): OpenStre
     {
       kind: "querying",
       need: { ...need, ...more },
-      sinceMs: nowMs,
       owes: undefined,
       askedMs: nowMs,
       sums: undefined,
@@ -46,10 +46,10 @@ const asked = (more: Partial<Need> = {}, of: Partial<OpenStream> = {}): OpenStre
 
 const digests = (init: MessageInitShape<typeof DigestsSchema>): StreamEvent => ({
   kind: "digests",
-  digests: create(DigestsSchema, { revision: 3n, ...init }),
+  digests: reportedDigestsOf(create(DigestsSchema, { revision: 3n, ...init })),
 });
 const sums = (i: number): StreamEvent => ({ kind: "digests", digests: sumsBut(i) });
-const allSums = sumsBut(-1).buckets;
+const allSums = sumsBut(-1).sums;
 const written: StreamEvent = { kind: "written" };
 const c = services[2] ?? assert.fail();
 
@@ -96,20 +96,19 @@ describe("a digest cut that is being made", () => {
     const quiet = step(state, written, making, lateMs).state;
     assert.equal(stuckSinceMs(quiet), lateMs);
     const tick = (ms: number): string => printStep(step(quiet, { kind: "tick", isLate: false }, making, lateMs + ms));
-    // The 5 ms before its sums came count.
-    assert.equal(tick(streamLimits.digestsMs - 5), "querying hashes");
-    assert.match(tick(streamLimits.digestsMs - 4), /^transferring 1: note/);
+    assert.equal(tick(streamLimits.digestsMs), "querying hashes");
+    assert.match(tick(streamLimits.digestsMs + 1), /^transferring 1: note/);
   });
 });
 
 describe("one that does not answer", () => {
-  test("is stuck since the last that was heard of its answer", () => {
+  test("is stuck since it was asked, whatever part of an answer came: it cannot keep its turn by answering little by little", () => {
     const queued = open({ kind: "queued", need });
     const first = step(queued, { kind: "granted" }, world, nowMs).state;
     assert.equal(stuckSinceMs(first), nowMs, "it does not even read");
     assert.equal(stuckSinceMs(step(first, written, world, nowMs + 3).state), nowMs);
     const part = digests({ resources: [{ id: c.id, hash: 1n }] });
-    assert.equal(stuckSinceMs(step(hashesAsked, part, world, nowMs + 7).state), nowMs + 7);
+    assert.equal(stuckSinceMs(step(hashesAsked, part, world, nowMs + 7).state), nowMs);
     assert.equal(stuckSinceMs(queued), undefined);
     assert.equal(stuckSinceMs(open({ kind: "following", cursor: three })), undefined);
   });
@@ -173,7 +172,7 @@ describe("the conversation", () => {
   });
 
   test("what holds the same after all is told that it is at the head, and gives back its turn", () => {
-    const { state, effects } = step(asked(), digests({ buckets: allSums, last: true }), world, nowMs);
+    const { state, effects } = step(asked(), digests({ buckets: [...allSums], last: true }), world, nowMs);
     assert.equal(printStep({ state, effects }), "following 3: release-snapshot write");
     assert.equal(decode(effects.at(-1)).synced?.revision, 3n);
   });
@@ -188,7 +187,7 @@ describe("the conversation", () => {
     assert.deepEqual([welcome, heartbeat?.digest], [undefined, undefined]);
     const done = step(
       step(beat.state, written, renamed, nowMs).state,
-      digests({ buckets: allSums, last: true }),
+      digests({ buckets: [...allSums], last: true }),
       renamed,
       nowMs,
     );
@@ -246,6 +245,26 @@ describe("a snapshot takes the place of the repair", () => {
     assert.equal(printStep(step(given.state, sums(2), world, limit + 2)), "transferring 1");
   });
 
+  const tick = (state: StreamState, ms: number): Step => {
+    assert.ok(state.phase === "open");
+    const alive = { ...state, heardMs: ms, nextHeartbeatMs: ms + 10 };
+    return step(alive, { kind: "tick", isLate: false }, world, ms);
+  };
+
+  test("if a part of the answer is missing then, however late another one came", () => {
+    const limit = nowMs + streamLimits.digestsMs;
+    const { state } = step(hashesAsked, digests({ resources: [{ id: c.id, hash: 1n }] }), world, limit);
+    assert.equal(printStep(tick(state, limit)), "querying hashes");
+    assert.equal(snapshotOf(tick(state, limit + 1)), "unanswered");
+  });
+
+  test("but not where each question is answered in time, however long all of them take", () => {
+    const answeredMs = nowMs + streamLimits.digestsMs;
+    const next = step(step(asked(), sums(2), world, answeredMs).state, written, world, answeredMs).state;
+    assert.equal(printStep(tick(next, answeredMs + streamLimits.digestsMs)), "querying hashes");
+    assert.equal(snapshotOf(tick(next, answeredMs + streamLimits.digestsMs + 1)), "unanswered");
+  });
+
   test("if the hashes cannot be of our content", () => {
     const resources = Array.from({ length: comparisonLimits.hashesMax + 1 }, (_, i) => ({
       id: BigInt(i + 1) * 1_024n + BigInt(bucketOf(c.id)),
@@ -278,16 +297,16 @@ describe("a snapshot takes the place of the repair", () => {
 describe("digests that break the rules end the stream", () => {
   const cases: readonly (readonly [name: string, from: OpenStream, event: StreamEvent, reason: string | undefined])[] =
     [
-      ["1,023 sums", asked(), digests({ buckets: allSums.slice(1), last: true }), "bad-digests"],
-      ["sums without an end", asked(), digests({ buckets: allSums }), "bad-digests"],
+      ["1,023 sums", asked(), digests({ buckets: [...allSums].slice(1), last: true }), "bad-digests"],
+      ["sums without an end", asked(), digests({ buckets: [...allSums] }), "bad-digests"],
       ["hashes for sums", asked(), digests({ resources: [{ id: 1n, hash: 1n }], last: true }), "bad-digests"],
       [
         "sums of a revision that is not there yet",
         asked(),
-        digests({ revision: 4n, buckets: allSums, last: true }),
+        digests({ revision: 4n, buckets: [...allSums], last: true }),
         "bad-digests",
       ],
-      ["sums for hashes", hashesAsked, digests({ buckets: allSums, last: true }), "bad-digests"],
+      ["sums for hashes", hashesAsked, digests({ buckets: [...allSums], last: true }), "bad-digests"],
       ["hashes of another revision than the sums", hashesAsked, digests({ revision: 2n, last: true }), "bad-digests"],
       [
         "hashes of a bucket that was not asked for",

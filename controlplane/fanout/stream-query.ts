@@ -3,18 +3,25 @@
  * Nothing that the agent holds changes meanwhile: it is sent nothing else. The head may move on; see `repair.ts`.
  */
 import { digestBuckets } from "@weft/proto/digest.ts";
-import type { Digests } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { askNext, compareHashes, compareSums, comparisonLimits, isSnapshotSmaller } from "./comparison.ts";
+import {
+  askNext,
+  compareHashes,
+  compareSums,
+  comparisonLimits,
+  isSnapshotSmaller,
+  reportedHashes,
+} from "./comparison.ts";
 import type { Comparison } from "./comparison.ts";
-import { refuse } from "./refusal.ts";
 import type { DigestCut } from "./digest-cut.ts";
+import { refuse } from "./refusal.ts";
+import type { ReportedDigests } from "./reported-digests.ts";
 import { end, leave, nothing } from "./stream-ends.ts";
 import { beginRepair, beginSnapshot, queue } from "./stream-progress.ts";
 import type { OpenStream, Progress, SnapshotReason, Step, StreamState, World } from "./stream-state.ts";
 
 type Querying = Extract<Progress, { readonly kind: "querying" }>;
 
-export function stepDigests(state: OpenStream, digests: Digests, world: World, nowMs: number): Step {
+export function stepDigests(state: OpenStream, digests: ReportedDigests, world: World, nowMs: number): Step {
   const { progress } = state;
   if (!isAsked(progress)) {
     if (!state.isAskable) return { state, effects: nothing };
@@ -24,18 +31,16 @@ export function stepDigests(state: OpenStream, digests: Digests, world: World, n
   const fault = faultOf(progress, digests, world);
   if (fault !== undefined) return refused(state, fault);
   const { comparison } = progress;
-  const known: Querying = { ...progress, revision: digests.revision, askedMs: nowMs };
+  const known: Querying = { ...progress, revision: digests.revision };
   if (comparison === undefined) {
     const cut = world.digestCut(nowMs);
-    if (cut !== undefined) return goOn(state, known, compareSums(cut, digests.buckets), world, nowMs);
-    return { state: { ...state, progress: { ...known, sums: digests.buckets } }, effects: [{ kind: "await-cut" }] };
+    if (cut !== undefined) return goOn(state, known, compareSums(cut, digests.sums), world, nowMs);
+    return { state: { ...state, progress: { ...known, sums: digests.sums } }, effects: [{ kind: "await-cut" }] };
   }
-  const reported = [...comparison.reported, ...digests.resources];
-  if (reported.length > comparisonLimits.hashesMax) return giveUp(state, "foreign", world, nowMs);
-  if (!digests.last) {
-    return { state: { ...state, progress: { ...known, comparison: { ...comparison, reported } } }, effects: nothing };
-  }
-  const compared = compareHashes({ ...comparison, reported });
+  const more: Comparison = { ...comparison, reported: [...comparison.reported, digests.hashes] };
+  if (reportedHashes(more) > comparisonLimits.hashesMax) return giveUp(state, "foreign", world, nowMs);
+  if (!digests.last) return { state: { ...state, progress: { ...known, comparison: more } }, effects: nothing };
+  const compared = compareHashes(more);
   return typeof compared === "string" ? refused(state, compared) : goOn(state, known, compared, world, nowMs);
 }
 
@@ -43,18 +48,20 @@ export function stepDigests(state: OpenStream, digests: Digests, world: World, n
 export function stepCut(state: OpenStream, cut: DigestCut, world: World, nowMs: number): Step {
   const { progress } = state;
   if (progress.kind !== "querying" || progress.sums === undefined) return { state, effects: nothing };
-  // It did not wait for the agent.
-  const known: Querying = { ...progress, sums: undefined, sinceMs: progress.sinceMs + nowMs - progress.askedMs };
-  return goOn(state, known, compareSums(cut, progress.sums), world, nowMs);
+  return goOn(state, { ...progress, sums: undefined }, compareSums(cut, progress.sums), world, nowMs);
 }
 
-/** The agent is there but did not answer in time: an older one may not know the question. */
+/**
+ * The agent is there but did not answer its last question in time: an older one may not know it. How many there are does not matter: each answer
+ * brings the comparison on.
+ */
 export function isUnanswered({ progress }: OpenStream, world: World, nowMs: number): boolean {
-  if (progress.kind !== "querying" || progress.sums !== undefined) return false;
-  return nowMs - progress.sinceMs > world.limits.digestsMs;
+  return isAsked(progress) && nowMs - progress.askedMs > world.limits.digestsMs;
 }
 
-/** Since when it has not read what was written, or not answered what it was asked. Undefined: neither is so. */
+/**
+ * Since when it has not read what was written, or not answered what it was asked; half an answer is none. Undefined: neither is so.
+ */
 export function stuckSinceMs(state: StreamState): number | undefined {
   if (state.phase !== "open") return undefined;
   const { writing, progress } = state;
@@ -87,16 +94,16 @@ function isAsked(progress: Progress): progress is Querying {
 }
 
 // The form of one message, not what it says of resources.
-function faultOf({ comparison, revision }: Querying, digests: Digests, world: World): string | undefined {
+function faultOf({ comparison, revision }: Querying, digests: ReportedDigests, world: World): string | undefined {
   if (digests.revision > BigInt(world.head)) return `of revision ${digests.revision}, the head is ${world.head}`;
   if (revision !== undefined && digests.revision !== revision) {
     return `of revision ${digests.revision} after those of ${revision}`;
   }
   if (comparison !== undefined) {
-    return digests.buckets.length === 0 ? undefined : "sums of buckets where hashes were asked for";
+    return digests.sums.length === 0 ? undefined : "sums of buckets where hashes were asked for";
   }
-  if (digests.resources.length > 0) return "hashes where sums of buckets were asked for";
-  if (digests.buckets.length !== digestBuckets) return `${digests.buckets.length} sums of ${digestBuckets} buckets`;
+  if (digests.hashes.length > 0) return "hashes where sums of buckets were asked for";
+  if (digests.sums.length !== digestBuckets) return `${digests.sums.length} sums of ${digestBuckets} buckets`;
   return digests.last ? undefined : "sums of buckets without an end";
 }
 

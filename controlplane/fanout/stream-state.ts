@@ -12,7 +12,7 @@
  * 7. What is asked for is answered once: a stream that did not answer in time is not asked again.
  */
 import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
-import type { Ack, Digests, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Ack, NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
 import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import type { Comparison, Differences } from "./comparison.ts";
@@ -22,6 +22,7 @@ import type { Introduction } from "./hello.ts";
 import type { Refusal } from "./refusal.ts";
 import type { Mismatch, MismatchAnswer } from "./mismatch.ts";
 import type { GoawayWord, Query } from "./responses.ts";
+import type { ReportedDigests } from "./reported-digests.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 import type { Transfer } from "./transfer.ts";
 
@@ -85,10 +86,9 @@ export type Progress =
   | {
       readonly kind: "querying";
       readonly need: Need;
-      readonly sinceMs: number;
       /** Not written yet. */
       readonly owes: Query | undefined;
-      /** When the question was written, or a part of the answer came. */
+      /** When the question was written. */
       readonly askedMs: number;
       /** That it told. They wait for the cut that they are compared with. */
       readonly sums: readonly bigint[] | undefined;
@@ -144,7 +144,7 @@ export type StreamEvent =
   /** A Hello that was admitted. `sentBefore`: the highest revision ever written to this agent in this epoch. */
   | { readonly kind: "hello"; readonly introduction: Introduction; readonly sentBefore: Revision }
   | { readonly kind: "ack"; readonly ack: Ack }
-  | { readonly kind: "digests"; readonly digests: Digests }
+  | { readonly kind: "digests"; readonly digests: ReportedDigests }
   /** A message of which no field is known. */
   | { readonly kind: "unknown" }
   | { readonly kind: "refused"; readonly refusal: Refusal }

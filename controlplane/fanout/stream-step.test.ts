@@ -32,7 +32,6 @@ const doubt: Doubt = { by: "control-plane", digest: 9n, services: 20 };
 const querying = {
   kind: "querying",
   need,
-  sinceMs: nowMs - 1,
   owes: undefined,
   askedMs: nowMs - 1,
   sums: undefined,
@@ -47,7 +46,7 @@ const states = {
   queued: open({ kind: "queued", need: { ...need, isComparable: false } }),
   comparable: open({ kind: "queued", need }),
   querying: open(querying),
-  awaiting: open({ ...querying, sums: sumsBut(2).buckets }),
+  awaiting: open({ ...querying, sums: sumsBut(2).sums }),
   held: open({ kind: "held", doubt }, { owesView: true }),
   refusing: open({ kind: "held", doubt: { ...doubt, by: "agent" } }),
   transferring: open({ kind: "transferring", transfer: transferOf(three), next: 1 }),

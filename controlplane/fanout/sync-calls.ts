@@ -1,17 +1,15 @@
 /** Each Sync call of an agent, whatever carries it, becomes a stream of the fan-out. */
-import { fromBinary } from "@bufbuild/protobuf";
-import { SyncRequestSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { CallInput } from "../http2/call.ts";
 import type { Unreadable } from "../http2/message-reader.ts";
 import type { Identity } from "../identity.ts";
 import type { Fanout } from "./fanout.ts";
-import { readPlainAck } from "./read-ack.ts";
+import { readRequest } from "./read-request.ts";
 import { ReceiveCredit, creditLimits } from "./receive-credit.ts";
 import type { CreditLimits } from "./receive-credit.ts";
 import { refuse, statusCodes } from "./refusal.ts";
 import type { EndReason, Refusal } from "./refusal.ts";
+import type { AgentRequest } from "./reported-digests.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 import { StreamCounts } from "./stream-counts.ts";
 import type { StreamInput, StreamPort } from "./stream-port.ts";
@@ -187,11 +185,9 @@ class SyncStream implements StreamPort, SyncInput {
 }
 
 // A text says why it is none: the reader of a stream says what is wrong, which grpc-js would hide.
-function requestOf(bytes: Uint8Array): SyncRequest | string {
-  const ack = readPlainAck(bytes);
-  if (ack !== undefined) return { $typeName: "weft.discovery.v1.SyncRequest", message: { case: "ack", value: ack } };
+function requestOf(bytes: Uint8Array): AgentRequest | string {
   try {
-    return fromBinary(SyncRequestSchema, bytes);
+    return readRequest(bytes);
   } catch (error) {
     return messageOf(error);
   }

@@ -4,8 +4,8 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { bucketOf, digestBuckets } from "@weft/proto/digest.ts";
-import { DigestsSchema, NodeViewSchema, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { Digests, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { NodeViewSchema, SyncResponseSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { noTriggers } from "@weft/proto/trigger-times.ts";
 import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
@@ -13,6 +13,8 @@ import { changesOf, madeService } from "../catalog/made-resources.ts";
 import { massRemovalLimits } from "../mass-removal/mass-removal.ts";
 import { DigestCut } from "./digest-cut.ts";
 import { repairOf } from "./repair.ts";
+import { hashWordsOf } from "./reported-digests.ts";
+import type { ReportedDigests } from "./reported-digests.ts";
 import { streamLimits } from "./stream-limits.ts";
 import type { Effect, Need, OpenStream, Progress, Step, StreamState, World } from "./stream-state.ts";
 import { Transfer } from "./transfer.ts";
@@ -87,11 +89,11 @@ export function open(progress: Progress, more: Partial<OpenStream> = {}): OpenSt
 export const need: Need = { doubt: undefined, isComparable: true, digest: undefined, isMismatch: false };
 
 /** The sums of the head, but for the bucket of one service if it has an index. */
-export function sumsBut(i: number): Digests {
-  const buckets = Array.from({ length: digestBuckets }, (_, bucket) => cut.sum(bucket));
+export function sumsBut(i: number): ReportedDigests {
+  const sums = Array.from({ length: digestBuckets }, (_, bucket) => cut.sum(bucket));
   const service = services[i];
-  if (service !== undefined) buckets[bucketOf(service.id)] = 0n;
-  return create(DigestsSchema, { revision: 3n, buckets, last: true });
+  if (service !== undefined) sums[bucketOf(service.id)] = 0n;
+  return { revision: 3n, sums, hashes: hashWordsOf([]), last: true };
 }
 
 /** The progress or phase, then the effects. */

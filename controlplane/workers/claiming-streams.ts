@@ -6,10 +6,11 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { NodeView, SyncRequest } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import { admit } from "../fanout/admission.ts";
 import type { Fanout } from "../fanout/fanout.ts";
 import { readHello } from "../fanout/hello.ts";
+import type { AgentRequest } from "../fanout/reported-digests.ts";
 import type { StreamLimits } from "../fanout/stream-limits.ts";
 import type { StreamInput, StreamPort } from "../fanout/stream-port.ts";
 import type { OutboxFleet } from "./outbox-fleet.ts";
@@ -32,7 +33,7 @@ export interface ClaimingOptions {
 interface Waiting {
   readonly node: string;
   readonly input: StreamInput;
-  readonly requests: SyncRequest[];
+  readonly requests: AgentRequest[];
   isOver: boolean;
 }
 
@@ -138,7 +139,7 @@ export class ClaimingStreams implements Pick<Fanout, "open" | "throttled"> {
   }
 
   // Undefined: the fan-out refuses it in any case, and the main thread is not asked.
-  #ask({ identity, peer }: StreamPort, input: StreamInput, request: SyncRequest): Waiting | undefined {
+  #ask({ identity, peer }: StreamPort, input: StreamInput, request: AgentRequest): Waiting | undefined {
     const { limits, version, epoch, now, outbox } = this.#options;
     if (request.message.case !== "hello") return undefined;
     const read = readHello(request.message.value, limits, version);
