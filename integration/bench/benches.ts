@@ -6,6 +6,7 @@ import { endToEnd } from "./end-to-end/end-to-end.ts";
 import { fanOut } from "./fan-out/fan-out.ts";
 import { fleet } from "./fleet/fleet.ts";
 import { memory } from "./memory/memory.ts";
+import { repairs } from "./repairs/repairs.ts";
 import { snapshot } from "./snapshot/snapshot.ts";
 
-export const benches: readonly Bench[] = [fanOut, apply, connect, endToEnd, snapshot, memory, fleet];
+export const benches: readonly Bench[] = [fanOut, apply, connect, endToEnd, snapshot, memory, fleet, repairs];
