@@ -147,7 +147,8 @@ export class LabProcess {
 
 /** A program of this repository under this Node, with the options of the launchers (`bin/`). */
 export function nodeCommand(file: string, ...args: readonly string[]): readonly string[] {
-  return [process.execPath, "--disable-warning=DEP0123", path.join(repository, file), ...args];
+  const agentOptions = file.startsWith("nodeagent/") ? ["--no-allocation-site-pretenuring"] : [];
+  return [process.execPath, "--disable-warning=DEP0123", ...agentOptions, path.join(repository, file), ...args];
 }
 
 /** Moment at which `pid` started, in clock ticks since boot: tells it from another process of the same number. */

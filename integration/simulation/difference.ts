@@ -33,8 +33,8 @@ export function differenceOf(
 }
 
 // What the kernel holds, against a plan made from nothing of what the agent holds.
-function wrongPlan({ name, kernel, store, wasSpoilt }: SimulatedNode): string | undefined {
-  if (store === undefined || wasSpoilt) return undefined;
+function wrongPlan({ name, kernel, store }: SimulatedNode): string | undefined {
+  if (store === undefined) return undefined;
   const zones = new Set(["", "a", "b"]);
   const live = planLines(Array.from(kernel.held.values(), ({ frontends }) => frontends).flat()).join("\n");
   // The zone is the control plane's to say: one of the few must fit.

@@ -7,6 +7,8 @@ import type {
   RoundResult,
   ServicePlan,
 } from "@weft/nodeagent/dataplane/dataplane.ts";
+import { planDifferences } from "@weft/nodeagent/dataplane/plan-difference.ts";
+import type { PlanDifference } from "@weft/nodeagent/dataplane/plan-difference.ts";
 import type { Frontend } from "@weft/nodeagent/plan/frontend.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Random } from "./random.ts";
@@ -102,6 +104,16 @@ export class SimulatedDataplane implements Dataplane {
 
   auditSize(): number {
     return 0;
+  }
+
+  compare(plan: ServicePlan): readonly PlanDifference[] {
+    const { service } = plan;
+    const nothing = { service, frontends: [], rejectAddresses: [], passAddresses: [] };
+    return planDifferences(this.#options.kernel.held.get(service) ?? nothing, plan);
+  }
+
+  services(): Iterable<string> {
+    return this.#options.kernel.held.keys();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

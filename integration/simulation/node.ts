@@ -9,6 +9,8 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import type { Round } from "@weft/nodeagent/dataplane/dataplane.ts";
 import { nodeAddressing } from "@weft/nodeagent/plan/node-addressing.ts";
 import { AgentMetrics } from "@weft/nodeagent/runtime/agent-metrics.ts";
+import { AuditMetrics } from "@weft/nodeagent/runtime/audit-metrics.ts";
+import { Auditor } from "@weft/nodeagent/runtime/auditor.ts";
 import type { DiscoveryStream, StreamEvents } from "@weft/nodeagent/runtime/discovery-stream.ts";
 import { Rounds } from "@weft/nodeagent/runtime/rounds.ts";
 import { SyncLoop } from "@weft/nodeagent/runtime/sync-loop.ts";
@@ -50,6 +52,8 @@ interface Running {
 }
 
 const address = parseAddress("192.0.2.1") as Address;
+/** Short, so that a run sees what it finds. */
+const auditIntervalMs = 60_000;
 const deadStream: DiscoveryStream = { isWritable: false, send: () => undefined, close: () => undefined };
 
 export class SimulatedNode {
@@ -57,7 +61,7 @@ export class SimulatedNode {
   readonly disk: Disk;
   /** The store was changed behind its back, and what it holds is not what its cursor says. */
   isCorrupt = false;
-  /** That happened to it since it was installed: what it lost it never takes out of its plan or off its disk, if it is told to. */
+  /** That happened to it since it was installed: what it lost it may serve, and have on its disk, until it is audited. */
   wasSpoilt = false;
   /** Services of which that made the node lose or regain something. */
   readonly spoilt = new Set<string>();
@@ -126,7 +130,8 @@ export class SimulatedNode {
         if (this.hasLostPower && kernel.cursor !== undefined) this.hasLostPower = false;
       },
     });
-    const metrics = new AgentMetrics(new Metrics());
+    const allMetrics = new Metrics();
+    const metrics = new AgentMetrics(allMetrics);
     const addressing = nodeAddressing([address], new Set(), { nodeportAddresses: [], localClusterIps: undefined });
     const file = {
       get wantsSnapshot() {
@@ -167,6 +172,16 @@ export class SimulatedNode {
       healthFailures: () => [],
       tracer: undefined,
     });
+    const auditor = new Auditor({
+      dataplane,
+      store,
+      rounds,
+      intervalMs: auditIntervalMs,
+      log: silentLog,
+      metrics: new AuditMetrics(allMetrics),
+      agreements: () => loop.agreements,
+      onDigestCorrected: () => rounds.digestCorrected(),
+    });
     const running: Running = { store, rounds, loop, stop: new AbortController(), isDead: false };
     this.#running = running;
     if (initial.standing.floor === undefined) {
@@ -174,6 +189,7 @@ export class SimulatedNode {
       rounds.open();
     }
     void rounds.run(running.stop.signal);
+    void auditor.run(running.stop.signal);
     void follow(running);
   }
 

@@ -279,6 +279,31 @@ export function describeDataplane(subject: ConformanceSubject): void {
       assert.deepEqual(dumped(dataplane), served(service("a/web", "172.30.0.1", targets("10.0.0", 2)), winner));
     });
 
+    it("compares what it was given with a plan, as far as it serves it, and names whose it is", async () => {
+      await using dataplane = await open();
+      const web = service("a/web", "172.30.0.1", targets("10.0.0", 3));
+      const dns = service("a/dns", "172.30.0.5", targets("10.0.5", 2), { protocol: "UDP" });
+      const huge = service("a/huge", "172.30.0.3", targets("10.9", 1_000));
+      const result = await dataplane.apply(round(1, [web, dns, huge]), ignore);
+      assert.deepEqual(named(result.failures), ["a/huge capacity"]);
+      for (const plan of [web, dns, huge, gone("a/other")]) assert.deepEqual(dataplane.compare(plan), [], plan.service);
+      assert.deepEqual([...new Set(dataplane.services())].toSorted(), ["a/dns", "a/huge", "a/web"]);
+      const fewer = service("a/web", "172.30.0.1", targets("10.0.0", 2));
+      const key = "172.30.0.1 80 TCP internal";
+      const compared = (plan: ServicePlan): string[] =>
+        dataplane.compare(plan).flatMap(({ kind, entry }) => (entry.includes("external") ? [] : [`${kind} ${entry}`]));
+      assert.deepEqual(compared(fewer), [`differs ${key}`]);
+      assert.deepEqual(compared({ ...web, frontends: [] }), [`surplus ${key}`]);
+      assert.deepEqual(compared({ ...web, rejectAddresses: [] }), ["surplus 172.30.0.1"]);
+      assert.deepEqual(compared(gone("a/web")), [`surplus ${key}`, "surplus 172.30.0.1"]);
+      const other = service("a/other", "172.30.0.9", []);
+      assert.deepEqual(compared(other), ["missing 172.30.0.9 80 TCP internal", "missing 172.30.0.9"]);
+      await dataplane.replaceAll(round(2, [fewer]), ignore);
+      assert.deepEqual([...new Set(dataplane.services())], ["a/web"]);
+      assert.deepEqual(dataplane.compare(fewer), []);
+      assert.deepEqual(compared(web), [`differs ${key}`]);
+    });
+
     it("counts what it holds, and nothing after everything is gone", async () => {
       await using dataplane = await open();
       await dataplane.apply(round(1, [service("a/web", "172.30.0.1", targets("10.0.0", 3))]), ignore);

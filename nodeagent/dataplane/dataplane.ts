@@ -5,6 +5,7 @@
 import type { Address, Prefix } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../plan/frontend.ts";
+import type { PlanDifference } from "./plan-difference.ts";
 
 /** Everything the node should hold for one service from now on. Replaces what it held before. */
 export interface ServicePlan {
@@ -101,4 +102,11 @@ export interface Dataplane extends AsyncDisposable {
   audit(entriesMax: number): AuditStep;
   /** Entries of one whole audit, about. */
   auditSize(): number;
+  /**
+   * How what it was last given for a service differs from `plan`, as far as it serves such frontends: what waits for room counts as
+   * given. Not within a round.
+   */
+  compare(plan: ServicePlan): readonly PlanDifference[];
+  /** Services of which it holds something or was given something that waits; one may come several times. May change while it is read. */
+  services(): Iterable<string>;
 }

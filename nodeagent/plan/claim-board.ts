@@ -28,6 +28,15 @@ export class ClaimBoard<T extends { readonly key: string; readonly service: stri
     else this.#claims.set(claim.key, rest.length === 1 ? only : rest);
   }
 
+  has(claim: T): boolean {
+    return this.#claimants(claim.key).includes(claim);
+  }
+
+  /** Removes every claim of `service` on `key`, of whatever version. */
+  forget(key: string, service: string, affected: Set<string>): void {
+    for (const claim of this.#claimants(key)) if (claim.service === service) this.remove(claim, affected);
+  }
+
   #claimants(key: string): readonly T[] {
     const found = this.#claims.get(key);
     return found === undefined ? [] : Array.isArray(found) ? found : [found as T];

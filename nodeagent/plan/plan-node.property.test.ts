@@ -7,6 +7,7 @@ import type { DescribedBackend, DescribedService } from "./described-cluster.ts"
 import { naivePlan, type DescribedNode } from "./naive-plan.ts";
 import { planInput, planNode, type PlanInput, type PlanNode, type ServiceView } from "./plan-input.ts";
 import { planLines } from "./plan-line.ts";
+import { ClaimBoard } from "./claim-board.ts";
 import { NodePlanner, planOnce } from "./plan-node.ts";
 import type { ServicePlan } from "../dataplane/dataplane.ts";
 import { isEmptyPlan } from "../dataplane/memory/admit.ts";
@@ -181,3 +182,98 @@ it("after any changes holds what a plan from nothing gives", () => {
     { numRuns: 400 },
   );
 });
+
+/** What goes wrong in a change: nothing; nobody is told; a claim stays on a board; one never comes there. */
+const fault = fc.constantFrom("none", "untold", "kept claim", "lost claim");
+
+it("checks from nothing, and corrects, what was not told or is remembered wrongly", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(change, fault), { maxLength: 8 }), (changes) => {
+      const views = new Map<string, ServiceView>();
+      const input: PlanInput = { serviceByName: (name) => views.get(name), serviceNames: () => views.keys() };
+      let on: PlanNode = planNode("n1", "", []);
+      const planner = new NodePlanner(input, on);
+      const held = new Map<string, ServicePlan>();
+      const take = (plans: readonly ServicePlan[]): void => {
+        for (const plan of plans) held.set(plan.service, plan);
+      };
+      for (const [one, goesWrong] of changes) {
+        if (one.kind === "node") {
+          on = planned(one.node);
+          take(planner.setNode(on).plans);
+          continue;
+        }
+        const name = one.kind === "service" ? one.service.name : one.service;
+        const view = views.get(name);
+        if (one.kind === "remove") views.delete(name);
+        else if (one.kind === "service")
+          views.set(name, { service: describedService(one.service), backends: view?.backends ?? [] });
+        else if (view !== undefined) views.set(name, { ...view, backends: one.backends.map(describedBackend) });
+        if (goesWrong !== "untold") withFault(goesWrong, () => take(planner.touch([name]).plans));
+      }
+      const again = new Set<string>();
+      for (const name of new Set([...planner.serviceNames(), ...views.keys(), ...held.keys()])) {
+        const view = views.get(name);
+        if (planner.check(name, view) === undefined)
+          for (const affected of planner.correct(name, view)) again.add(affected);
+        const plan = planner.check(name, view);
+        assert.ok(plan !== undefined, `${name} is corrected`);
+        if (JSON.stringify(plan) !== JSON.stringify(held.get(name))) again.add(name);
+      }
+      take(planner.touch(again).plans);
+      const whole = new Map(planOnce(input, on).plans.map((plan) => [plan.service, plan]));
+      for (const [name, plan] of held) {
+        const wanted = whole.get(name) ?? { service: name, frontends: [], rejectAddresses: [], passAddresses: [] };
+        assert.deepEqual(plan, wanted);
+        assert.deepEqual(planner.check(name, views.get(name)), wanted);
+      }
+      for (const name of whole.keys()) assert.ok(held.has(name), `${name} is planned`);
+    }),
+    { numRuns: 600 },
+  );
+});
+
+it("gives an address that a claim of nobody holds to who claims it", () => {
+  const views = new Map<string, ServiceView>();
+  const input: PlanInput = { serviceByName: (name) => views.get(name), serviceNames: () => views.keys() };
+  const on = planNode("n1", "", []);
+  const planner = new NodePlanner(input, on);
+  const put = (name: string, ip: string): readonly ServicePlan[] => {
+    const described = describedService({ name, clusterIps: [ip], ports: [{ port: 80 }] });
+    views.set(name, { service: described, backends: [] });
+    return planner.touch([name]).plans.filter(({ service: of }) => of === name);
+  };
+  put("a/x", "172.30.0.1");
+  withFault("kept claim", () => put("a/x", "172.30.0.2"));
+  assert.deepEqual(
+    put("b/y", "172.30.0.1").flatMap(({ frontends }) => frontends),
+    [],
+    "the fault is there",
+  );
+  assert.ok(planner.check("a/x", views.get("a/x")) !== undefined);
+  assert.equal(planner.check("b/y", views.get("b/y")), undefined);
+  const affected = planner.correct("b/y", views.get("b/y"));
+  assert.ok(affected.has("b/y"));
+  const wanted = planOnce(input, on).plans.filter(({ service: of }) => of === "b/y");
+  assert.deepEqual(
+    planner.touch(affected).plans.filter(({ service: of }) => of === "b/y"),
+    wanted,
+  );
+  assert.deepEqual(planner.check("b/y", views.get("b/y")), wanted[0]);
+});
+
+// The first call is lost.
+function withFault(goesWrong: string, run: () => void): void {
+  const broken = goesWrong === "kept claim" ? "remove" : "add";
+  const right = Reflect.get(ClaimBoard.prototype, broken) as (...given: unknown[]) => void;
+  let calls = 0;
+  const wrong = function (this: unknown, ...given: unknown[]): void {
+    if (calls++ > 0) Reflect.apply(right, this, given);
+  };
+  if (goesWrong !== "none") Reflect.set(ClaimBoard.prototype, broken, wrong);
+  try {
+    run();
+  } finally {
+    Reflect.set(ClaimBoard.prototype, broken, right);
+  }
+}

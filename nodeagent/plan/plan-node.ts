@@ -8,8 +8,8 @@ import type { Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import type { ServicePlan } from "../dataplane/dataplane.ts";
 import { ClaimBoard } from "./claim-board.ts";
 import { claimsOf, clusterIps, compareClaims, servicePortName, type Claim } from "./claim.ts";
-import type { PlanInput, PlanNode } from "./plan-input.ts";
-import { planService, unsupportedNotice, type PlanNotice } from "./plan-service.ts";
+import type { PlanInput, PlanNode, ServiceView } from "./plan-input.ts";
+import { planService, unsupportedNotice, type PlanNotice, type WonClaims } from "./plan-service.ts";
 
 export interface PlanOutput {
   /** What changed or may have: each replaces what is held for its service. Together they are one activation. */
@@ -80,6 +80,63 @@ export class NodePlanner {
     return this.#reclaim(dependent);
   }
 
+  /** Services that claim something. */
+  serviceNames(): Iterable<string> {
+    return this.#planned.keys();
+  }
+
+  /**
+   * For an audit: plans a service from `view`, and from what others claim. Undefined: what is remembered of its claims, or of who holds
+   * them, is wrong. Only while no change of the input waits to be touched.
+   */
+  check(name: string, view: ServiceView | undefined): ServicePlan | undefined {
+    const planned = this.#planned.get(name);
+    const fresh = view === undefined ? undefined : this.#claim(view.service);
+    if (!isSameClaims(planned, fresh) || (planned !== undefined && !this.#isOnBoards(planned))) return undefined;
+    return view === undefined || planned === undefined
+      ? emptyPlan(name)
+      : planService(view, this.#wonBy(planned), this.#node);
+  }
+
+  /** Makes anew what is remembered of its claims, and of who holds them. Whom that concerns: they must be touched. */
+  correct(name: string, view: ServiceView | undefined): ReadonlySet<string> {
+    const affected = new Set([name]);
+    const planned = this.#planned.get(name);
+    const fresh = view === undefined ? undefined : this.#claim(view.service);
+    for (const claims of [planned, fresh]) if (claims !== undefined) this.#clearBoards(name, claims, affected);
+    this.#planned.delete(name);
+    if (fresh !== undefined) this.#remember(name, fresh, affected);
+    return affected;
+  }
+
+  // True if every claim is there, and nobody holds it by a claim that no service makes.
+  #isOnBoards({ claims, addresses }: Planned): boolean {
+    const isRight = <T extends Claim | AddressClaim>(board: ClaimBoard<T>, claim: T): boolean => {
+      const holder = board.holder(claim.key);
+      return board.has(claim) && (holder === claim || (holder !== undefined && this.#isMade(holder)));
+    };
+    return (
+      claims.every((claim) => isRight(this.#frontends, claim)) &&
+      addresses.every((claim) => isRight(this.#addresses, claim))
+    );
+  }
+
+  // By a service that is planned.
+  #isMade(claim: Claim | AddressClaim): boolean {
+    const { claims = [], addresses = [] } = this.#planned.get(claim.service) ?? {};
+    return [...claims, ...addresses].includes(claim);
+  }
+
+  #clearBoards(name: string, { claims, addresses }: Planned, affected: Set<string>): void {
+    const clear = <T extends Claim | AddressClaim>(board: ClaimBoard<T>, { key }: T): void => {
+      board.forget(key, name, affected);
+      for (let holder = board.holder(key); holder !== undefined && !this.#isMade(holder); holder = board.holder(key))
+        board.forget(key, holder.service, affected);
+    };
+    for (const claim of claims) clear(this.#frontends, claim);
+    for (const claim of addresses) clear(this.#addresses, claim);
+  }
+
   #reclaim(names: readonly string[]): PlanOutput {
     const affected = new Set(names);
     for (const name of names) this.#release(name, affected);
@@ -90,13 +147,19 @@ export class NodePlanner {
     const service = this.#input.serviceByName(name)?.service;
     if (service !== undefined && this.#planned.get(name)?.service === service) return;
     this.#release(name, affected);
-    if (service === undefined) return;
-    const claims = claimsOf(service, this.#node);
-    const isNodeLocalPass = service.nodeLocalPass;
+    if (service !== undefined) this.#remember(name, this.#claim(service), affected);
+  }
+
+  #claim(service: Service): Planned {
+    const { name, nodeLocalPass: isNodeLocalPass } = service;
     const addresses = clusterIps(service).map((key): AddressClaim => ({ key, service: name, isNodeLocalPass }));
-    for (const claim of claims) this.#frontends.add(claim, affected);
-    for (const claim of addresses) this.#addresses.add(claim, affected);
-    this.#planned.set(name, { service, claims, addresses });
+    return { service, claims: claimsOf(service, this.#node), addresses };
+  }
+
+  #remember(name: string, planned: Planned, affected: Set<string>): void {
+    for (const claim of planned.claims) this.#frontends.add(claim, affected);
+    for (const claim of planned.addresses) this.#addresses.add(claim, affected);
+    this.#planned.set(name, planned);
   }
 
   #release(name: string, affected: Set<string>): void {
@@ -112,29 +175,30 @@ export class NodePlanner {
     const planned = this.#planned.get(name);
     if (view === undefined || planned === undefined) {
       this.#setNotices(name, []);
-      return { service: name, frontends: [], rejectAddresses: [], passAddresses: [] };
+      return emptyPlan(name);
     }
     const notices: PlanNotice[] = [];
-    const won: Claim[] = [];
     for (const claim of planned.claims) {
       const holder = this.#frontends.holder(claim.key);
-      if (holder === claim) won.push(claim);
       // One service port that reaches an address by two ways is one frontend, of the first kind (S17): nothing is lost.
-      else if (holder !== undefined && (holder.service !== name || holder.portIndex !== claim.portIndex)) {
+      if (holder !== undefined && (holder.service !== name || holder.portIndex !== claim.portIndex)) {
         notices.push(this.#conflict(claim, holder));
       }
     }
     const unsupported = unsupportedNotice(view);
     if (unsupported !== undefined) notices.push(unsupported);
     this.#setNotices(name, notices);
-    const held = planned.addresses.filter((claim) => this.#addresses.holder(claim.key) === claim);
-    const passed = planned.addresses.filter(({ key }) => this.#isPassed(key));
-    const own = {
-      claims: won,
+    return planService(view, this.#wonBy(planned), this.#node);
+  }
+
+  #wonBy({ claims, addresses }: Planned): WonClaims {
+    const held = addresses.filter((claim) => this.#addresses.holder(claim.key) === claim);
+    const passed = addresses.filter(({ key }) => this.#isPassed(key));
+    return {
+      claims: claims.filter((claim) => this.#frontends.holder(claim.key) === claim),
       clusterIps: held.map(({ key }) => key),
       passed: new Set(passed.map(({ key }) => key)),
     };
-    return planService(view, own, this.#node);
   }
 
   // A ClusterIP that two services claim is passed for both if one of them asks for it: its claim comes first.
@@ -185,6 +249,27 @@ function dependsOnAddresses(service: Service): boolean {
 
 function compareAddressClaims(a: AddressClaim, b: AddressClaim): number {
   return Number(b.isNodeLocalPass) - Number(a.isNodeLocalPass) || compareText(a.service, b.service);
+}
+
+function emptyPlan(service: string): ServicePlan {
+  return { service, frontends: [], rejectAddresses: [], passAddresses: [] };
+}
+
+function isSameClaims(a: Planned | undefined, b: Planned | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.claims.length === b.claims.length &&
+    a.addresses.length === b.addresses.length &&
+    a.claims.every((claim, i) => isSameClaim(claim, b.claims[i])) &&
+    a.addresses.every(
+      ({ key, isNodeLocalPass }, i) =>
+        key === b.addresses[i]?.key && isNodeLocalPass === b.addresses[i]?.isNodeLocalPass,
+    )
+  );
+}
+
+function isSameClaim(a: Claim, b: Claim | undefined): boolean {
+  return a.key === b?.key && a.service === b.service && a.portIndex === b.portIndex && a.kind === b.kind;
 }
 
 function compareNotices(a: PlanNotice, b: PlanNotice): number {

@@ -92,6 +92,8 @@ export class Agent {
       log: options.log,
       metrics: new AuditMetrics(options.metrics),
       onDigestCorrected: () => parts.rounds.digestCorrected(),
+      rounds: parts.rounds,
+      agreements: () => parts.loop.agreements,
     });
     this.health = parts.health;
   }

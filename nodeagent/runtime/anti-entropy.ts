@@ -21,11 +21,17 @@ export class AntiEntropy {
   readonly #log: SyncLog;
   // Since the last heartbeat that could be compared.
   #isMismatch = false;
+  #agreements = 0;
 
   constructor(store: Store, metrics: AgentMetrics, log: SyncLog) {
     this.#store = store;
     this.#metrics = metrics;
     this.#log = log;
+  }
+
+  /** Heartbeats that agreed with what was held. */
+  get agreements(): number {
+    return this.#agreements;
   }
 
   /** `state`: before the heartbeat. */
@@ -35,6 +41,7 @@ export class AntiEntropy {
     if (BigInt(at) !== heartbeat.revision) return;
     this.#isMismatch = heartbeat.digest !== this.#store.digest;
     if (this.#isMismatch) this.#log.digestDiffers(at, nowMs);
+    else this.#agreements++;
   }
 
   /** @param messageBytesMax Of `Welcome`. */

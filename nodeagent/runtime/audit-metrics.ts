@@ -13,7 +13,7 @@ export class AuditMetrics {
     this.findings = metrics.counterWith(
       {
         name: "weft_agent_audit_findings_total",
-        help: "Entries of kernel maps that were not as written, by map and kind.",
+        help: "Entries of kernel maps that were not as written, and as map plan frontends not as planned, by map and kind.",
       },
       ["map", "kind"],
     );
@@ -27,7 +27,7 @@ export class AuditMetrics {
     });
     this.errors = metrics.counter({
       name: "weft_agent_audit_errors_total",
-      help: "Passes that ended early because a map could not be read.",
+      help: "Passes that ended early because a map could not be read, and services that could not be planned.",
     });
     this.#passes = metrics.counter({
       name: "weft_agent_audit_passes_total",

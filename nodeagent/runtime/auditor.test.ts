@@ -7,8 +7,11 @@ import { digestBuckets } from "@weft/proto/digest.ts";
 import { hash64 } from "@weft/proto/hash.ts";
 import { createLog } from "@weft/proto/program/log.ts";
 import { Metrics } from "@weft/proto/program/metrics.ts";
-import type { AuditStep } from "../dataplane/dataplane.ts";
+import type { AuditStep, ServicePlan } from "../dataplane/dataplane.ts";
 import { MemoryDataplane } from "../dataplane/memory/memory-dataplane.ts";
+import type { PlanDifference } from "../dataplane/plan-difference.ts";
+import { planNode } from "../plan/plan-input.ts";
+import { NodePlanner } from "../plan/plan-node.ts";
 import { encodedBackend, encodedService } from "../sync/described-resources.ts";
 import type { EncodedResource } from "../sync/described-resources.ts";
 import { keepBytes } from "../sync/kept-bytes.ts";
@@ -65,6 +68,8 @@ describe("audit", () => {
       intervalMs: 20,
       log: createLog({ logLevel: "info", logFormat: "text", write: (line) => lines.push(line) }),
       metrics: auditMetrics,
+      rounds: { plannerAtRest: new NodePlanner(new Store(), planNode("n1", "", [])), planAgain: () => undefined },
+      agreements: () => 0,
       onDigestCorrected: () => assert.fail("its digest is right"),
     }).run(stop.signal);
     const printed = metrics.print();
@@ -89,6 +94,42 @@ describe("audit", () => {
     assert.deepEqual(store.auditDigest(bucket, bucket + 1), [bucket]);
     assert.deepEqual(store.auditDigest(0, digestBuckets), []);
     assert.equal(store.digest, right);
+  });
+
+  it("plans nothing again from bytes that are not those of the digest with which a heartbeat agreed", async () => {
+    const store = storeOf([web, web1]);
+    const planner = new NodePlanner(store, planNode("n1", "", []));
+    planner.replanAll();
+    const metrics = new Metrics();
+    const auditMetrics = new AuditMetrics(metrics);
+    const stop = new AbortController();
+    let corrections = 0;
+    let passes = 0;
+    auditMetrics.passDone = () => {
+      if (++passes === 3) stop.abort();
+    };
+    const dataplane = new MemoryDataplane();
+    let isSpoilt = false;
+    // Within the look at plans, so behind the one at the digest.
+    const compare = (plan: ServicePlan): readonly PlanDifference[] => {
+      const held = store.resources() as HeldResources;
+      const backend = held.get(web1.id);
+      if (!isSpoilt && backend?.kind === "backend") held.set(web1.id, { ...backend, bytes: keepBytes(web2.bytes) });
+      isSpoilt = true;
+      return dataplane.compare(plan);
+    };
+    await new Auditor({
+      dataplane: Object.assign(new MemoryDataplane(), { compare }),
+      store,
+      intervalMs: 20,
+      log: createLog({ logLevel: "error", logFormat: "text", write: () => undefined }),
+      metrics: auditMetrics,
+      rounds: { plannerAtRest: planner, planAgain: () => assert.fail("the bytes are wrong") },
+      agreements: () => (isSpoilt ? 1 : 0),
+      onDigestCorrected: () => corrections++,
+    }).run(stop.signal);
+    assert.equal(corrections, 1);
+    assert.match(metrics.print(), /weft_agent_audit_errors_total 0\n/);
   });
 
   it("has the agent ack the digest of what it really holds", async () => {

@@ -12,55 +12,24 @@ import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts
 import { mergeTriggers } from "@weft/proto/trigger-times.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
-import type { Log } from "@weft/proto/program/log.ts";
-import type { Dataplane, DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
-import type { RoundReport, Waiting } from "../health/kube-proxy-metrics.ts";
+import type { DataplaneFailure, Round, RoundResult, ServicePlan } from "../dataplane/dataplane.ts";
+import type { Waiting } from "../health/kube-proxy-metrics.ts";
 import type { NodeAddressing } from "../plan/node-addressing.ts";
 import { planNode } from "../plan/plan-input.ts";
 import { NodePlanner } from "../plan/plan-node.ts";
 import type { PlanNotice } from "../plan/plan-service.ts";
 import type { StateFile } from "../sync/state-file.ts";
-import type { Store, StoreChange } from "../sync/store.ts";
-import type { AgentMetrics } from "./agent-metrics.ts";
+import type { StoreChange } from "../sync/store.ts";
 import type { StepDurations } from "./messages.ts";
 import { emptyPending, mergeChange, mergePending } from "./pending-changes.ts";
 import type { PendingChanges } from "./pending-changes.ts";
 import { newestTraces } from "./round-trace.ts";
-import type { ReceivedTrace, TracedRound } from "./round-trace.ts";
+import type { ReceivedTrace } from "./round-trace.ts";
+import type { Active, RoundsOptions } from "./rounds-options.ts";
 
 /** Wait after a round that could not be activated: doubles from the first to the second. */
 const retryFirstMs = 500;
 const retryMaxMs = 30_000;
-
-/** What is live because of this process. */
-export interface Active {
-  readonly cursor: Cursor;
-  /** Root digest at `cursor`. */
-  readonly digest: bigint;
-  /** Unix microseconds. */
-  readonly appliedAtUs: number;
-  readonly durations: StepDurations;
-}
-
-export interface RoundsOptions {
-  readonly node: string;
-  readonly store: Store;
-  readonly dataplane: Dataplane;
-  readonly file: Pick<StateFile, "append" | "rewrite" | "wantsSnapshot">;
-  readonly log: Log;
-  readonly metrics: AgentMetrics;
-  readonly addressing: NodeAddressing;
-  /** From the state on disk. */
-  readonly view: NodeView | undefined;
-  /** A round is active. */
-  readonly onRound: (report: RoundReport) => void;
-  /** A round of revisions that are traced is active; undefined: nothing is traced. */
-  readonly onTraced: ((round: TracedRound) => void) | undefined;
-  /** What is live, or the list of failures, changed. */
-  readonly onChange: () => void;
-  /** Gives memory back. */
-  readonly compact: () => void;
-}
 
 export class Rounds {
   readonly #options: RoundsOptions;
@@ -84,6 +53,8 @@ export class Rounds {
   #failures: readonly DataplaneFailure[] = [];
   #activationFailure: string | undefined;
   #failuresInRow = 0;
+  // Until a whole snapshot of what is held is begun.
+  #isDiskDoubted = false;
   #wake: (() => void) | undefined;
   #settled: (() => void)[] = [];
   #rewriting: Promise<void> | undefined;
@@ -186,6 +157,20 @@ export class Rounds {
     if (this.#active === undefined || this.#pending.cursor !== undefined || this.#isRunning) return;
     this.#active = { ...this.#active, digest: this.#options.store.digest };
     this.#options.onChange();
+  }
+
+  /** While what is live should be the plan of what is held: nothing waits, runs or has failed. Undefined: not now. */
+  get plannerAtRest(): NodePlanner | undefined {
+    const isAtRest = this.#active !== undefined && !this.#isRunning && !this.#needsAll && !this.#hasWork();
+    return isAtRest ? this.#planner : undefined;
+  }
+
+  /** What is live for these is not the plan of what is held, though nothing held changed: neither may be what is on disk. */
+  planAgain(services: Iterable<string>): void {
+    for (const service of services) this.#pending.touched.add(service);
+    this.#pending.cursor ??= this.#cursor;
+    this.#isDiskDoubted = true;
+    this.#queued();
   }
 
   /** Resolves once nothing waits to be activated, or cannot be. */
@@ -339,7 +324,8 @@ export class Rounds {
   #rewriteIfDue(): void {
     const { file, store } = this.#options;
     // Only what was journaled may be written: before the first round the file's own state may be all there is.
-    if (!file.wantsSnapshot || this.#active === undefined || this.#pending.cursor !== undefined) return;
+    const isDue = file.wantsSnapshot || this.#isDiskDoubted;
+    if (!isDue || this.#active === undefined || this.#pending.cursor !== undefined) return;
     this.#rewrite({
       removed: [],
       puts: store.resources().copy(),
@@ -349,6 +335,7 @@ export class Rounds {
 
   #rewrite(whole: Parameters<StateFile["rewrite"]>[0]): void {
     if (this.#rewriting !== undefined) return;
+    this.#isDiskDoubted = false;
     this.#rewriting = this.#options.file.rewrite(whole).finally(() => {
       this.#rewriting = undefined;
     });

@@ -116,6 +116,11 @@ export class SyncLoop {
     });
   }
 
+  /** Heartbeats that agreed with what was held. */
+  get agreements(): number {
+    return this.#antiEntropy.agreements;
+  }
+
   /** What is live, or the list of failures, changed. */
   changed(): void {
     this.#dispatch({ kind: "changed" });

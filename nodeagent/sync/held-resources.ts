@@ -146,6 +146,22 @@ export class HeldResources {
     for (let slot = 0; slot < this.#end; slot++) if (this.#ids.isListed(slot)) yield slot;
   }
 
+  /** One more than the last slot that was ever used. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** For an audit: a service has its owner, a backend is in the chain of its own. Of anything else: true. */
+  isIndexed(slot: number): boolean {
+    const kind = this.#kinds[slot];
+    if (!this.#ids.isListed(slot) || (kind !== serviceKind && kind !== backendKind)) return true;
+    const owner = this.ownerAt(slot);
+    if (owner === undefined) return false;
+    if (kind === serviceKind) return owner.name !== undefined && owner.id === this.#ids.id(slot);
+    const previous = this.#previousOf[slot] ?? noSlot;
+    return previous === noSlot ? owner.first === slot : this.#nextOf[previous] === slot;
+  }
+
   /** -1: not held. */
   slotOf(id: ResourceId): number {
     return this.#ids.find(lowOf(id), highOf(id));

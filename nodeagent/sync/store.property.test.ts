@@ -4,9 +4,11 @@ import fc from "fast-check";
 import { Digest } from "@weft/proto/digest.ts";
 import { addressFromBytes } from "@weft/proto/address.ts";
 import { hash64, hashToBigint } from "@weft/proto/hash.ts";
+import type { ResourceId } from "@weft/proto/ids.ts";
 import { encodedBackend, encodedName, encodedService, encodedUnknown } from "./described-resources.ts";
 import type { EncodedResource } from "./described-resources.ts";
 import { readPart } from "./received-resource.ts";
+import type { HeldResources } from "./held-resources.ts";
 import type { ReceivedPart } from "./received-resource.ts";
 import { Store } from "./store.ts";
 import type { Pruning } from "./store.ts";
@@ -125,6 +127,53 @@ describe("the store", () => {
     assert.equal(store.digest, expected.root);
   });
 
+  it("finds what it holds and does not plan from, and makes it anew from the bytes", () => {
+    const web = encodedService({ name: "ns/web", clusterIps: ["10.96.0.1"] });
+    const db = encodedService({ name: "ns/db", clusterIps: ["10.96.0.2"] });
+    const [one, two] = ["10.1.0.1", "10.1.0.2"].map((address) => encodedBackend({ service: "ns/web", address }));
+    assert.ok(one !== undefined && two !== undefined);
+    const store = new Store();
+    store.commit([part([web, one, two, db])], "nothing");
+    const { digest, counts } = store;
+    const wrong = (): string[] => [...store.unindexed()].filter((name) => name !== undefined);
+    const addresses = (): string[] =>
+      [...(store.serviceByName("ns/web")?.backends ?? [])].map(({ address }) => addressFromBytes(address)).toSorted();
+    const ownerOf = (id: ResourceId) => {
+      const owner = (store.resources() as HeldResources).owner(id);
+      assert.ok(owner !== undefined);
+      return owner;
+    };
+    const faults: readonly (readonly [spoil: () => void, found: readonly string[]])[] = [
+      [() => (ownerOf(web.id).first = -1), ["ns/web"]],
+      [() => (ownerOf(db.id).name = undefined), [""]],
+      [() => (ownerOf(db.id).name = "ns/other"), []],
+      [() => (ownerOf(db.id).first = ownerOf(web.id).first), []],
+    ];
+    for (const [i, [spoil, found]] of faults.entries()) {
+      assert.deepEqual(wrong(), []);
+      spoil();
+      assert.deepEqual(wrong(), found, `fault ${i}`);
+      if (found.length === 0) assert.equal(store.auditService("ns/db").isIndexed, false, `fault ${i}`);
+      store.reindex();
+      assert.deepEqual(addresses(), ["10.1.0.1", "10.1.0.2"]);
+      for (const name of ["ns/web", "ns/db"])
+        assert.ok(store.auditService(name).isIndexed && store.hasService(name), name);
+      assert.deepEqual([store.digest, store.counts], [digest, counts]);
+    }
+  });
+
+  it("reads a Service from its bytes for an audit, and again for a plan once the one that it keeps is forgotten", () => {
+    const store = new Store();
+    store.commit([part([encodedService({ name: "ns/a", clusterIps: ["10.96.0.1"] })])], "nothing");
+    const kept = store.serviceByName("ns/a")?.service;
+    assert.ok(kept !== undefined);
+    kept.affinitySeconds = 7;
+    assert.equal(store.auditService("ns/a").view?.service.affinitySeconds, 0);
+    assert.equal(store.serviceByName("ns/a")?.service.affinitySeconds, 7);
+    store.forgetDecoded("ns/a");
+    assert.equal(store.serviceByName("ns/a")?.service.affinitySeconds, 0);
+  });
+
   it("does not keep the buffer that it received", () => {
     const { bytes } = encodedService({ name: "ns/a", clusterIps: ["10.96.0.1"] });
     const store = new Store();
@@ -213,6 +262,8 @@ function assertEqual(store: Store, model: ReadonlyMap<bigint, Put>): void {
     );
     assert.deepEqual(backends.toSorted(), servicesOf(model).includes(name) ? expected.toSorted() : []);
   }
+  for (const name of store.serviceNames()) assert.ok(store.auditService(name).isIndexed, name);
+  for (const service of store.unindexed()) assert.equal(service, undefined);
   const { services: serviceCount, backends } = store.counts;
   assert.equal(serviceCount, servicesOf(model).length);
   assert.equal(backends, [...model.values()].filter(({ backend }) => backend !== undefined).length);

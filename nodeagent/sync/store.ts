@@ -13,7 +13,18 @@ import { HeldResources } from "./held-resources.ts";
 import type { BytesAt, Owner } from "./held-resources.ts";
 import { noSlot } from "./id-table.ts";
 import { plainBackendAt } from "./plain-backend.ts";
+import { readResource } from "./received-resource.ts";
 import type { HeldResource, ReceivedPart } from "./received-resource.ts";
+
+/** Of an audit. */
+export interface AuditedService {
+  /** Undefined: there is no such service. */
+  readonly view: ServiceView | undefined;
+  /** How many backends it has. */
+  readonly backends: number;
+  /** What planning reads of it is what is held. */
+  readonly isIndexed: boolean;
+}
 
 /** What a complete delta prunes beyond what it names. */
 export type Pruning = "nothing" | "everything-unlisted";
@@ -48,7 +59,7 @@ interface NamedService {
 export type ReadonlyResources = Pick<HeldResources, "size" | "get" | "has" | "keys" | "copy" | typeof Symbol.iterator>;
 
 export class Store implements PlanInput {
-  readonly #resources: HeldResources;
+  #resources: HeldResources;
   readonly #services = new Map<string, NamedService>();
   #digest: Digest;
   // Ids of each digest bucket, while somebody asks for them: 8 bytes a resource and what arrays have to spare, 4 MB for 250,000.
@@ -58,9 +69,7 @@ export class Store implements PlanInput {
   constructor(saved?: { readonly resources: HeldResources; readonly digest: Digest }) {
     this.#resources = saved?.resources ?? new HeldResources();
     this.#digest = saved?.digest ?? new Digest();
-    for (const { id, name } of this.#resources.owners()) {
-      if (name !== undefined) this.#services.set(name, { id, decoded: undefined });
-    }
+    this.#readServices();
   }
 
   /** Root digest of what is held. */
@@ -97,6 +106,59 @@ export class Store implements PlanInput {
     if (named === undefined || owner === undefined) return undefined;
     named.decoded ??= decodeService(this.#resources.viewAt(this.#resources.slotOf(named.id)));
     return { service: named.decoded, backends: { [Symbol.iterator]: () => this.#decodeBackends(owner) } };
+  }
+
+  hasService(name: string): boolean {
+    const named = this.#services.get(name);
+    return named !== undefined && this.#isService(named.id);
+  }
+
+  /** For an audit: a service from nothing but its bytes, kept nowhere. */
+  auditService(name: string): AuditedService {
+    const named = this.#services.get(name);
+    if (named === undefined) return { view: undefined, backends: 0, isIndexed: true };
+    const owner = this.#resources.owner(named.id);
+    const slot = this.#resources.slotOf(named.id);
+    if (owner?.name !== name || this.#resources.kindAt(slot) !== "service")
+      return { view: undefined, backends: 0, isIndexed: false };
+    const service = decodeService(this.#resources.viewAt(slot));
+    let backends = 0;
+    let isIndexed = service.name === name;
+    for (const backend of this.#resources.backendsOf(owner)) {
+      backends++;
+      if (this.#resources.kindAt(backend) !== "backend" || this.#resources.ownerAt(backend) !== owner)
+        isIndexed = false;
+    }
+    const view = { service, backends: { [Symbol.iterator]: () => this.#decodeBackends(owner) } };
+    return { view, backends, isIndexed };
+  }
+
+  /**
+   * For an audit, of one resource after the other: the service, "ns/name" or "" if it is not held, that does not find it. Undefined: it
+   * does. Everything may change between two.
+   */
+  *unindexed(): Generator<string | undefined, undefined> {
+    for (let slot = 0; slot < this.#resources.end; slot++)
+      yield this.#resources.isIndexed(slot) ? undefined : (this.#resources.ownerAt(slot)?.name ?? "");
+  }
+
+  /** Makes anew what is planned from, from nothing but bytes. */
+  reindex(): void {
+    const anew = new HeldResources();
+    for (const slot of this.#resources.slots()) {
+      const reading = readResource(this.#resources.viewAt(slot));
+      anew.set(this.#resources.idAt(slot), reading.kind === "resource" ? reading.resource : this.#resources.at(slot));
+    }
+    this.#resources = anew;
+    this.#services.clear();
+    this.#readServices();
+    this.forgetBuckets();
+  }
+
+  /** The Service is decoded again when it is asked for. */
+  forgetDecoded(name: string): void {
+    const named = this.#services.get(name);
+    if (named !== undefined) named.decoded = undefined;
   }
 
   /** How many of the services held would be gone after a commit of these parts. */
@@ -218,6 +280,12 @@ export class Store implements PlanInput {
   /** Nobody asks any more. */
   forgetBuckets(): void {
     this.#idsByBucket = undefined;
+  }
+
+  #readServices(): void {
+    for (const { id, name } of this.#resources.owners()) {
+      if (name !== undefined) this.#services.set(name, { id, decoded: undefined });
+    }
   }
 
   #readBuckets(): readonly ResourceId[][] {

@@ -17,6 +17,7 @@ import type {
   ServicePlan,
 } from "../dataplane.ts";
 import { keepLastGood } from "../last-good.ts";
+import { planDifferences, type PlanDifference } from "../plan-difference.ts";
 import { seededRandom } from "./seeded-random.ts";
 
 export interface Faults {
@@ -85,6 +86,16 @@ export class FaultyDataplane implements Dataplane {
 
   auditSize(): number {
     return this.#inner.auditSize();
+  }
+
+  compare(plan: ServicePlan): readonly PlanDifference[] {
+    const wanted = this.#wanted.get(plan.service);
+    return wanted === undefined ? this.#inner.compare(plan) : planDifferences(wanted, plan);
+  }
+
+  *services(): Generator<string, undefined> {
+    yield* this.#inner.services();
+    yield* this.#wanted.keys();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

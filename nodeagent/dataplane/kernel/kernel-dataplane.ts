@@ -7,7 +7,8 @@ import fs from "node:fs";
 import { silentLog, type Log } from "@weft/proto/program/log.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
-import type { Adopted, AuditStep, Dataplane, Limit, Round, RoundResult } from "../dataplane.ts";
+import type { Adopted, AuditStep, Dataplane, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
+import type { PlanDifference } from "../plan-difference.ts";
 import { adoptMaps } from "./adopt.ts";
 import { attachPrograms, hasLinks, setEgress } from "./attach.ts";
 import { findCgroup } from "./cgroup.ts";
@@ -148,6 +149,14 @@ export class KernelDataplane implements Dataplane {
 
   auditSize(): number {
     return this.#use().mapAudit.size();
+  }
+
+  compare(plan: ServicePlan): readonly PlanDifference[] {
+    return this.#use().applier.compare(plan);
+  }
+
+  services(): Iterable<string> {
+    return this.#use().applier.services();
   }
 
   /** Resolves when nothing waits for a grace any more. */

@@ -7,6 +7,7 @@ import { isSameEpoch, type Cursor } from "@weft/proto/cursor.ts";
 import { frontendKey, type Frontend, type Target } from "../../plan/frontend.ts";
 import type { ServicePlan } from "../dataplane.ts";
 import { isEmptyPlan } from "../memory/admit.ts";
+import { contentDifference, type PlanDifference } from "../plan-difference.ts";
 import { liveCursor, type AdoptedMaps } from "./adopt.ts";
 import { DescriptorStore, type Descriptor } from "./descriptor-store.ts";
 import { addressElement, cidrElement, frontendElement, type ElementKey } from "./element-key.ts";
@@ -96,6 +97,32 @@ export class RevisionWriter {
 
   heldServices(): IterableIterator<string> {
     return this.#held.keys();
+  }
+
+  /** Services that hold something; one comes as often as it owns a state. */
+  *owners(): Generator<string, undefined> {
+    yield* this.#held.keys();
+    for (const map of ["frontends", "addresses"] as const)
+      for (const { owners } of this.#states.all(map)) yield* owners.keys();
+  }
+
+  /** How what states lead to differs from `plan`, if that is what is held. */
+  compareStates(plan: ServicePlan): readonly PlanDifference[] {
+    const { service } = plan;
+    const differences: PlanDifference[] = [];
+    for (const frontend of plan.frontends) {
+      const entry = frontendKey(frontend);
+      const state = this.#states.get("frontends", entry);
+      const live = state?.owners.has(service) === true ? state.live : undefined;
+      const what = live === undefined ? "held, not live" : contentDifference(live.content, frontend);
+      if (what !== undefined) differences.push({ kind: "differs", servicePort: frontend.servicePort, entry, what });
+    }
+    for (const [entry, descriptor] of this.#addressesOf(plan)) {
+      const state = this.#states.get("addresses", entry);
+      if (state?.owners.get(service) === descriptor && state.live === this.#wantedBy(state.owners)) continue;
+      differences.push({ kind: "differs", servicePort: service, entry, what: "held, not live" });
+    }
+    return differences;
   }
 
   /** Continues from what was found live. One grace must pass before anything is prepared. */

@@ -10,6 +10,7 @@ import type { KernelMaps } from "./kernel-maps.ts";
 import { MapReader } from "./map-reader.ts";
 import { RevisionWriter } from "./revision-writer.ts";
 import { RoundApplier } from "./round-applier.ts";
+import type { State } from "./state-store.ts";
 import { MemoryMaps, mapsBut } from "./testing/memory-maps.ts";
 import { bothProtocols, clusterIp, goneService, ignore, roundOf } from "./testing/plans.ts";
 
@@ -52,6 +53,34 @@ describe("round applier", () => {
       assert.deepEqual(failures, []);
       assert.deepEqual(held(maps), linesOf(clusterIp("a/web", "172.30.0.1", [one]), db));
     });
+  }
+
+  const faults: readonly (readonly [what: string, spoil: (state: State) => void])[] = [
+    ["leads nowhere", (state) => Object.assign(state, { live: undefined })],
+    ["is owned by nobody", (state) => Object.assign(state, { owners: new Map(), pendingOwners: new Map() })],
+  ];
+  for (const [what, spoil] of faults) {
+    for (const map of ["frontends", "addresses"] as const) {
+      it(`compares what is remembered of states, and has it right after a round: one of ${map} ${what}`, async () => {
+        const maps = new MemoryMaps(limits);
+        const writer = new RevisionWriter(maps);
+        const applier = new RoundApplier(maps, writer, limits);
+        const web = clusterIp("a/web", "172.30.0.1", [one]);
+        const db = clusterIp("a/db", "172.30.0.2", [one]);
+        await applier.apply(roundOf(1, [web, db]), ignore);
+        assert.deepEqual(applier.compare(web), []);
+        const key = map === "frontends" ? "172.30.0.1 80 TCP internal" : "172.30.0.1";
+        const state = writer.audited().states.get(map, key);
+        assert.ok(state !== undefined);
+        spoil(state);
+        const compared = applier.compare(web).map(({ kind, entry, what: said }) => `${kind} ${entry}: ${said}`);
+        assert.deepEqual(compared, [`differs ${key}: held, not live`]);
+        assert.deepEqual(applier.compare(db), []);
+        await applier.apply(roundOf(1, [web]), ignore);
+        assert.deepEqual(applier.compare(web), []);
+        assert.deepEqual(held(maps), linesOf(web, db));
+      });
+    }
   }
 
   it("quarantines a service whose element the kernel refuses, names the errno, and takes it in once it can", async () => {

@@ -6,6 +6,7 @@ import type { Cursor } from "@weft/proto/cursor.ts";
 import { frontendKey, type Frontend } from "../../plan/frontend.ts";
 import type { DataplaneFailure, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
 import { keepLastGood } from "../last-good.ts";
+import { planDifferences, type PlanDifference } from "../plan-difference.ts";
 import { admit, sizeNames, type Sizes } from "../memory/admit.ts";
 import { widestPrefixes } from "./element-key.ts";
 import type { KernelMaps } from "./kernel-maps.ts";
@@ -68,6 +69,20 @@ export class RoundApplier {
 
   limits(): readonly Limit[] {
     return sizeNames.map((name) => ({ name, used: this.#used[name], max: this.#max[name] }));
+  }
+
+  /** As of a dataplane. What a quarantined service keeps is not compared: only what waits for room. */
+  compare(plan: ServicePlan): readonly PlanDifference[] {
+    const served = servedPart(plan);
+    const refused = this.#refused.get(plan.service);
+    if (refused !== undefined) return planDifferences(refused, served);
+    const differences = planDifferences(this.#writer.held(plan.service), served);
+    return differences.length > 0 ? differences : this.#writer.compareStates(served);
+  }
+
+  *services(): Generator<string, undefined> {
+    yield* this.#writer.owners();
+    yield* this.#refused.keys();
   }
 
   /** Resolves when nothing waits for a grace any more. */

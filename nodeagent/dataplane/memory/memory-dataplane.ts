@@ -4,6 +4,7 @@
  */
 import type { Frontend } from "../../plan/frontend.ts";
 import type { Adopted, AuditStep, Dataplane, Limit, Round, RoundResult, ServicePlan } from "../dataplane.ts";
+import { planDifferences, type PlanDifference } from "../plan-difference.ts";
 import { admit, isEmptyPlan, sizeNames, type Sizes } from "./admit.ts";
 
 export type MemoryLimits = Sizes;
@@ -53,6 +54,16 @@ export class MemoryDataplane implements Dataplane {
 
   auditSize(): number {
     return 0;
+  }
+
+  compare(plan: ServicePlan): readonly PlanDifference[] {
+    const { service } = plan;
+    return planDifferences(this.#refused.get(service) ?? this.#held.get(service) ?? emptyPlan(service), plan);
+  }
+
+  *services(): Generator<string, undefined> {
+    yield* this.#held.keys();
+    yield* this.#refused.keys();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
