@@ -168,7 +168,7 @@ export class Http2Call {
     const block = Buffer.concat([head, this.#trailers]);
     const flags = frameFlag.endHeaders | frameFlag.endStream;
     this.#carrier.write(frame(frameType.headers, flags, this.id, block));
-    this.#carrier.consumed(this.#reader.unread);
+    this.#carrier.consumed(this.#reader.drop());
     if (this.#isReceivingOver) this.over();
   }
 
@@ -178,17 +178,22 @@ export class Http2Call {
     this.#isOver = true;
     this.#isSendingOver = true;
     this.#outgoing = [];
+    // Else the other calls of the connection could be sent that much less, for ever.
+    this.#carrier.consumed(this.#reader.drop());
     this.#carrier.left(this);
-    const input = this.#input;
-    if (input !== undefined) queueMicrotask(() => input.closed());
+    // It may be over before `serve`.
+    queueMicrotask(() => this.#input?.closed());
   }
 
   // ---- receiving
 
   #deliver(): void {
-    const before = this.#reader.unread;
+    // What is dropped on the way is not counted here again.
+    let bytes = 0;
     while (!this.#isPaused && !this.#isSendingOver && this.#trailers === undefined) {
+      const before = this.#reader.unread;
       const read = this.#reader.next();
+      bytes += before - this.#reader.unread;
       if (read.kind === "more") break;
       if (read.kind === "message") {
         this.#input?.received(read.message);
@@ -197,7 +202,7 @@ export class Http2Call {
       this.#isPaused = true;
       this.#input?.unreadable(read);
     }
-    this.#consumed(before - this.#reader.unread);
+    this.#consumed(bytes);
     if (!this.#isReceivingOver || this.#hasFinished || this.#isPaused || this.#isOver) return;
     this.#hasFinished = true;
     this.#input?.finished();
@@ -250,7 +255,8 @@ export class Http2Call {
     const head = Buffer.allocUnsafe(frameHeaderBytes + Math.max(0, Math.min(bytes, messageHeaderBytes - at)));
     writeFrameHeader(head, 0, bytes, frameType.data, 0, this.id);
     if (at < messageHeaderBytes) messageHeader(message).copy(head, frameHeaderBytes, at);
-    const piece = message.subarray(Math.max(0, at - messageHeaderBytes), outgoing.at - messageHeaderBytes);
+    // A window may end within the message's header.
+    const piece = message.subarray(Math.max(0, at - messageHeaderBytes), Math.max(0, outgoing.at - messageHeaderBytes));
     if (piece.length === 0) {
       this.#carrier.write(head, done);
       return;

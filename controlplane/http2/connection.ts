@@ -13,7 +13,7 @@ import type { Carrier } from "./call.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { ConnectionError, errorCode, frame, frameFlag, frameHeaderBytes, frameType, goawayFrame } from "./frames.ts";
 import { initialWindowBytes, resetFrame, setting, settingsAck, settingsFrame } from "./frames.ts";
-import { windowBytesMax, windowUpdateFrame } from "./frames.ts";
+import { payloadBytesMax, windowBytesMax, windowUpdateFrame } from "./frames.ts";
 import type { ErrorCode } from "./frames.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Frame } from "./frame-reader.ts";
@@ -84,7 +84,10 @@ export class Connection implements Carrier {
   tick(nowMs: number): void {
     const { idleMs, openingMs } = this.#options.bounds;
     if (this.#calls.size > 0) return;
-    if (nowMs - this.#idleSinceMs > idleMs) this.#end(errorCode.none, "there is no call");
+    const isIdle = nowMs - this.#idleSinceMs > idleMs;
+    // It does not even read why it was ended.
+    if (isIdle && this.#phase === "over") this.#socket.destroy();
+    else if (isIdle) this.#end(errorCode.none, "there is no call");
     else if (this.#phase === "opening" && this.#hasSettings && nowMs - this.#idleSinceMs > openingMs) this.#passOn();
   }
 
@@ -127,7 +130,9 @@ export class Connection implements Carrier {
     this.#only = this.#calls.size === 1 ? first : undefined;
     if (this.#calls.size > 0) return;
     this.#idleSinceMs = this.#options.now();
-    if (this.#hasGoneAway) this.#socket.destroySoon();
+    if (!this.#hasGoneAway) return;
+    if (this.#answers.length > 0) this.#sendAnswers();
+    this.#socket.destroySoon();
   }
 
   // ---- reading
@@ -160,7 +165,8 @@ export class Connection implements Carrier {
   // What comes most: one frame of data, of the only call. False: it is something else.
   #readMessage(bytes: Buffer): boolean {
     const call = this.#only;
-    if (call === undefined || !this.#reader.isBetweenFrames || bytes.length <= frameHeaderBytes) return false;
+    if (call === undefined || !this.#reader.isBetweenFrames || this.#blocks.isWithin) return false;
+    if (bytes.length <= frameHeaderBytes || bytes.length > frameHeaderBytes + payloadBytesMax) return false;
     const isData =
       bytes[3] === frameType.data &&
       bytes[4] === 0 &&
@@ -179,17 +185,19 @@ export class Connection implements Carrier {
     if (!this.#hasSettings && (type !== frameType.settings || isAck)) {
       throw new ConnectionError(errorCode.protocol, "the first frame is not SETTINGS");
     }
-    const hasMessage = type === frameType.data && payload.length > 0;
+    // Padding is as good as nothing.
+    const hasMessage = type === frameType.data && payload.length > 0 && (flags & frameFlag.padded) === 0;
     if (!hasMessage && !this.#frames.take(this.#options.now)) {
       throw new ConnectionError(errorCode.enhanceYourCalm, "too many frames without a message");
     }
-    this.#blocks.check(of);
     checkFrame(of);
     if (this.#phase === "passing") {
+      // Headers are not read any more: whoever takes the connection checks their order.
       if (isAck && !this.#areSettingsAcked) this.#pass();
       else this.#held?.hold(of);
       return;
     }
+    this.#blocks.check(of);
     switch (type) {
       case frameType.data:
         this.#readData(of);
@@ -311,12 +319,8 @@ export class Connection implements Carrier {
     if (!this.#opens.take(this.#options.now)) {
       throw new ConnectionError(errorCode.enhanceYourCalm, "too many calls in a short time");
     }
-    if (headers === undefined) {
-      this.answer(resetFrame(stream, errorCode.enhanceYourCalm));
-      return;
-    }
     if (!isGood) {
-      this.answer(resetFrame(stream, errorCode.protocol));
+      this.answer(resetFrame(stream, headers === undefined ? errorCode.enhanceYourCalm : errorCode.protocol));
       return;
     }
     // A client opens it again on another connection, which then is passed on.
@@ -358,7 +362,7 @@ export class Connection implements Carrier {
   #sendAnswers(): void {
     const answers = this.#answers;
     this.#answers = [];
-    if (this.#socket.destroyed) return;
+    if (this.#socket.destroyed || this.#socket.writableEnded) return;
     this.#socket.write(Buffer.concat(answers));
     // Its last batch may be larger; answers to a client that reads are not that many.
     if (this.#socket.writableLength > this.#options.bounds.unsentBytesMax) this.#socket.destroy();

@@ -26,6 +26,11 @@ export class HeaderBlocks {
     this.#decoder = new HeaderDecoder({ listBytesMax: bounds.headerListBytesMax, pairsMax: bounds.headerPairsMax });
   }
 
+  /** Headers have begun, and nothing else may come until they end. */
+  get isWithin(): boolean {
+    return this.#begun !== undefined;
+  }
+
   /** @throws ConnectionError this frame may not come now. */
   check({ type, stream }: Frame): void {
     if (this.#begun === undefined) {
@@ -41,7 +46,10 @@ export class HeaderBlocks {
     let bytes = frame.payload;
     if (this.#begun === undefined) {
       bytes = withoutPadding(frame);
-      if ((flags & frameFlag.priority) !== 0) bytes = bytes.subarray(priorityBytes);
+      if ((flags & frameFlag.priority) !== 0) {
+        if (bytes.length < priorityBytes) throw new ConnectionError(errorCode.frameSize, "a priority that is cut off");
+        bytes = bytes.subarray(priorityBytes);
+      }
       this.#begun = { stream, isLast: (flags & frameFlag.endStream) !== 0, parts: [], bytes: 0 };
     }
     const begun = this.#begun;

@@ -20,6 +20,8 @@ export class MessageReader {
   /** Of the messages from now on. */
   bytesMax: number;
   #bytes: Uint8Array = none;
+  // Behind what came in several pieces, with room for more.
+  #space: Uint8Array = none;
   #at = 0;
   #header: Uint8Array | undefined;
   #headerFilled = 0;
@@ -42,9 +44,33 @@ export class MessageReader {
     return this.#bytes.length - this.#at;
   }
 
+  /** Many small pieces are copied a few times, not once for each piece: the space doubles. */
   push(bytes: Uint8Array): void {
-    this.#bytes = this.unread === 0 ? bytes : Buffer.concat([this.#bytes.subarray(this.#at), bytes]);
+    const { unread } = this;
+    if (unread === 0) {
+      this.#bytes = bytes;
+      this.#space = none;
+      this.#at = 0;
+      return;
+    }
+    let end = this.#at + unread;
+    if (end + bytes.length > this.#space.length) {
+      this.#space = new Uint8Array((unread + bytes.length) * 2);
+      this.#space.set(this.#bytes.subarray(this.#at));
+      this.#at = 0;
+      end = unread;
+    }
+    this.#space.set(bytes, end);
+    this.#bytes = this.#space.subarray(0, end + bytes.length);
+  }
+
+  /** Forgets what is not read. @returns How much that was. */
+  drop(): number {
+    const { unread } = this;
+    this.#bytes = none;
+    this.#space = none;
     this.#at = 0;
+    return unread;
   }
 
   next(): Read {
