@@ -114,7 +114,8 @@ export function grpcFrame(bytes: Uint8Array, isCompressed = false, length = byte
   return Buffer.concat([head, bytes]);
 }
 
-function headerBlock(more: Readonly<Record<string, string>>): Buffer {
+/** What `sync` sends. */
+export function headerBlock(more: Readonly<Record<string, string>>): Buffer {
   const headers = {
     ":method": "POST",
     ":scheme": "http",

@@ -218,7 +218,7 @@ describe("ends", () => {
     call.call.end(0, "");
     // Answers are due in the same turn as the end.
     client.data(1, Buffer.alloc(1)).frame("data", 1, 1).send(Buffer.alloc(0));
-    await client.closed;
+    await until(() => client.isClosed, "the end");
     assert.equal(client.dataOf(1).length, 25);
     assert.ok(client.isEnded(1));
   });
@@ -229,7 +229,7 @@ describe("ends", () => {
     client.reset(1);
     await client.settled();
     for (const connection of front.connections) connection.goAway();
-    await client.closed;
+    await until(() => client.isClosed, "the end");
     assert.equal(client.goaway()?.code, 0);
   });
 
@@ -247,7 +247,7 @@ describe("ends", () => {
     tick(6_000);
     await client.settled();
     tick(6_001);
-    await client.closed;
+    await until(() => client.isClosed, "the end");
   });
 
   test("a client that does not read why it is ended is cut", async () => {

@@ -190,7 +190,7 @@ describe("what breaks a rule of the connection ends it, and names the rule", () 
       await using front = await ScriptedFront.start({ opened: ({ call }) => call.pause() });
       const client = isFresh === true ? front.client() : (await front.opened())[0];
       await does(client);
-      await client.closed;
+      await until(() => client.isClosed, "the end");
       assert.deepEqual([client.goaway()?.code, client.goaway()?.message === ""], [code, false]);
       await until(() => front.connections.size === 0, "the end");
       for (const call of front.calls) assert.equal(call.closedCount, 1);
@@ -283,7 +283,7 @@ describe("floods end the connection", () => {
       await using front = await ScriptedFront.start({ bounds });
       const [client] = await front.opened();
       for (let i = 0; i < count; i++) one(client, i);
-      await client.closed;
+      await until(() => client.isClosed, "the end");
       assert.equal(client.goaway()?.code, codes.calm);
       assert.equal(front.call().closedCount, 1);
     });

@@ -144,7 +144,14 @@ export class ScriptedFront implements AsyncDisposable {
 }
 
 export class FramesClient extends RawClient {
+  /** What was sent since the test put a list here. */
+  sent: Buffer[] | undefined;
   #pings = 0;
+
+  override send(bytes: Uint8Array | string): this {
+    this.sent?.push(Buffer.from(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes));
+    return super.send(bytes);
+  }
 
   startWith(settings: readonly (readonly [id: number, value: number])[]): this {
     return this.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").send(settingsFrame(settings));
