@@ -99,6 +99,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "controlplane/workers/forwarding-service.ts": ["@grpc/grpc-js"],
   "controlplane/workers/open-workers.ts": ["worker threads"],
   "controlplane/workers/outbox.ts": ["the event loop: what was told in one turn"],
+  "controlplane/workers/worker-fanout.ts": ["clock", "timers", "randomness of return times"],
   "controlplane/workers/worker-main.ts": ["a worker thread"],
   "controlplane/workers/worker-slot.ts": ["worker threads", "timers"],
   "controlplane/workers/worker-streams.ts": ["worker threads", "timers"],

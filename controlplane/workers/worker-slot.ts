@@ -14,6 +14,15 @@ const steadyMs = 60_000;
 /** A worker tells its sizes four times a second; one that is silent for this long is stuck and is ended. */
 const silentMaxMs = 30_000;
 
+/** What a slot needs of a thread. */
+export interface WorkerThread {
+  postMessage(message: ToWorker): void;
+  terminate(): Promise<number>;
+  on(event: "message", listener: (batch: WorkerBatch) => void): unknown;
+  on(event: "error", listener: (error: unknown) => void): unknown;
+  on(event: "exit", listener: () => void): unknown;
+}
+
 export interface WorkerSlotOptions {
   /** From 1. */
   readonly worker: number;
@@ -21,10 +30,17 @@ export interface WorkerSlotOptions {
   readonly now: () => number;
   /** What a thread that starts now is given. */
   readonly start: (listen: HostPort) => WorkerStart;
+  /** Default: a thread of its own. */
+  readonly spawn: ((start: WorkerStart) => WorkerThread) | undefined;
   /** A thread was started: it is sent what the others have. */
   readonly started: () => void;
   readonly took: (batch: WorkerBatch) => void;
   readonly ended: () => void;
+}
+
+function spawnThread(start: WorkerStart): WorkerThread {
+  const name = `weft-worker-${start.worker}`;
+  return new Worker(new URL("worker-main.ts", import.meta.url), { workerData: start, name });
 }
 
 const noSizes: StreamSizes = { streams: 0, agents: 0, snapshots: { inFlight: 0, stuck: 0, waiting: 0 } };
@@ -34,7 +50,7 @@ export class WorkerSlot {
   readonly #options: WorkerSlotOptions;
   readonly #listening = Promise.withResolvers<string>();
   #sizes: Pick<Extract<FromWorker, { kind: "sizes" }>, "sizes" | "heldNodes"> = { sizes: noSizes, heldNodes: [] };
-  #thread: Worker | undefined;
+  #thread: WorkerThread | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopping = false;
   // Whoever waits for the first start is told; later ones are tried again.
@@ -102,12 +118,10 @@ export class WorkerSlot {
   }
 
   #start(at: HostPort): void {
-    const { worker, now, start, started } = this.#options;
+    const { now, start, started } = this.#options;
     let bound = at;
-    const thread = new Worker(new URL("worker-main.ts", import.meta.url), {
-      workerData: start(at),
-      name: `weft-worker-${worker}`,
-    });
+    const { spawn = spawnThread } = this.#options;
+    const thread = spawn(start(at));
     let failure: unknown;
     this.#thread = thread;
     this.#gone = Promise.withResolvers<void>();

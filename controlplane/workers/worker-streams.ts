@@ -25,6 +25,7 @@ import { addCounts } from "./worker-counts.ts";
 import { limitsOfWorker } from "./worker-limits.ts";
 import type { Claim, FromWorker, ToWorker, WorkerBatch, WorkerStart } from "./worker-messages.ts";
 import { WorkerSlot } from "./worker-slot.ts";
+import type { WorkerThread } from "./worker-slot.ts";
 
 /** Beyond its drain a worker has this long to close its connections. */
 const closeMs = 3_000;
@@ -36,6 +37,8 @@ export interface WorkerStreamsOptions {
   readonly workers: number;
   readonly logLevel: LogLevel;
   readonly credit?: CreditLimits | undefined;
+  /** Starts a worker. Default: in a thread. */
+  readonly spawn?: ((start: WorkerStart) => WorkerThread) | undefined;
 }
 
 export class WorkerStreams implements Streams, AsyncDisposable {
@@ -181,6 +184,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
       worker,
       log: this.#log,
       now: this.#options.now,
+      spawn: this.#workers.spawn,
       start: (listen) => this.#startOf(worker, listen),
       started: () => this.#giveHead(worker),
       took: (batch) => this.#take(worker, batch),

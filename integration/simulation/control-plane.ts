@@ -11,10 +11,13 @@ import type { FleetObserver } from "@weft/controlplane/fleet/fleet-observer.ts";
 import { Fleet } from "@weft/controlplane/fleet/fleet.ts";
 import { MemoryLog } from "@weft/controlplane/log/memory-log.ts";
 import type { MassRemovalLimits } from "@weft/controlplane/mass-removal/mass-removal.ts";
+import { Fanout } from "@weft/controlplane/fanout/fanout.ts";
+import type { Streams } from "@weft/controlplane/fanout/streams.ts";
 import { Pipeline, pipelineLimits } from "@weft/controlplane/pipeline.ts";
-import type { PipelineLimits } from "@weft/controlplane/pipeline.ts";
+import type { PipelineLimits, PipelineOptions } from "@weft/controlplane/pipeline.ts";
 import type { RecordChange, Source, SourceRecord, SourceSink } from "@weft/controlplane/source/source.ts";
 import type { RemovalAccount } from "./removal-account.ts";
+import type { SimulatedWorkers } from "./simulated-workers.ts";
 import { Violation } from "./violation.ts";
 
 /** Tiny bounds, so that every one of them is met. */
@@ -47,6 +50,8 @@ export interface ControlPlaneOptions {
   readonly records: () => readonly SourceRecord[];
   /** The source answers after this. */
   readonly syncedAfterMs: number;
+  /** Undefined: it serves agents itself. */
+  readonly workers: SimulatedWorkers | undefined;
   /** What it may take away. */
   readonly account: RemovalAccount;
   /** `puts`: but for the first revision, which is everything. */
@@ -55,10 +60,15 @@ export interface ControlPlaneOptions {
   readonly held: () => void;
 }
 
+/** Where connections come in. */
+type Front = Pick<SimulatedWorkers, "accept" | "endOne">;
+
 export class SimulatedControlPlane {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
-  readonly #pipeline: Pipeline;
+  readonly #pipeline: Pipeline<Streams>;
+  readonly #front: Front;
+  readonly #isAlone: boolean;
   readonly #account: RemovalAccount;
   readonly #stop = new AbortController();
   /** What the source told last, by kind and name. */
@@ -68,8 +78,16 @@ export class SimulatedControlPlane {
   #sink: SourceSink | undefined;
   #isDead = false;
 
-  private constructor(pipeline: Pipeline, fleet: Fleet, metrics: Metrics, account: RemovalAccount) {
+  private constructor(
+    pipeline: Pipeline<Streams>,
+    front: Front,
+    fleet: Fleet,
+    metrics: Metrics,
+    account: RemovalAccount,
+  ) {
     this.#pipeline = pipeline;
+    this.#isAlone = pipeline.fanout instanceof Fanout;
+    this.#front = front;
     this.fleet = fleet;
     this.metrics = metrics;
     this.#account = account;
@@ -114,7 +132,7 @@ export class SimulatedControlPlane {
         await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       },
     };
-    const pipeline = await Pipeline.open({
+    const pipelineOptions: PipelineOptions = {
       source,
       history: new MemoryLog(startedMs, random32),
       fleet: observer,
@@ -123,8 +141,19 @@ export class SimulatedControlPlane {
       version: "0",
       limits,
       massRemoval,
-    });
-    const made: SimulatedControlPlane = new SimulatedControlPlane(pipeline, fleet, metrics, account);
+    };
+    const { workers } = options;
+    let front: Front;
+    let pipeline: Pipeline<Streams>;
+    if (workers === undefined) {
+      const single = await Pipeline.open(pipelineOptions);
+      pipeline = single;
+      front = { accept: (port) => single.fanout.open(port), endOne: () => false };
+    } else {
+      pipeline = await Pipeline.openWith(pipelineOptions, (of) => workers.open(of));
+      front = workers;
+    }
+    const made: SimulatedControlPlane = new SimulatedControlPlane(pipeline, front, fleet, metrics, account);
     void pipeline.run(made.#stop.signal);
     void runFleet(fleet, made.#stop.signal);
     return made;
@@ -167,7 +196,12 @@ export class SimulatedControlPlane {
   }
 
   accept(port: StreamPort): StreamInput | undefined {
-    return this.#isDead ? undefined : this.#pipeline.fanout.open(port);
+    return this.#isDead ? undefined : this.#front.accept(port);
+  }
+
+  /** One of several workers ends, by an error of its own. False: there is none. */
+  endWorker(): boolean {
+    return !this.#isDead && this.#front.endOne();
   }
 
   /** The source sees single objects change. */
@@ -191,7 +225,8 @@ export class SimulatedControlPlane {
   /** A person confirms what is held back. @returns The nodes that were given no state. */
   confirmRemoval(): ReadonlySet<string> {
     const wasDoubted = this.#account.doubted > 0;
-    const held = new Set(this.#held);
+    // The main thread hears from its workers only now and then.
+    const held = new Set(this.#isAlone ? this.#held : []);
     const { removal, nodes } = this.#pipeline.confirmRemoval("the simulation");
     for (const node of nodes) held.add(node);
     if (wasDoubted !== (removal !== undefined)) {

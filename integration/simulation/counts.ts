@@ -18,6 +18,7 @@ export const expectedCounts = [
   "wait not done",
   "control plane killed",
   "control plane drained",
+  "worker ended",
   "clock went back",
   "agent killed",
   "power failure",

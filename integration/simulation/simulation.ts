@@ -12,6 +12,7 @@ import { NodeFaults } from "./node-faults.ts";
 import { Random } from "./random.ts";
 import { RemovalAccount } from "./removal-account.ts";
 import { RemovalInvariants } from "./removal-invariants.ts";
+import { SimulatedWorkers } from "./simulated-workers.ts";
 import { Violation } from "./violation.ts";
 import { VirtualTime } from "./virtual-time.ts";
 import { witnesses } from "./witnesses.ts";
@@ -66,6 +67,7 @@ class Run {
   readonly #cluster: SimulatedCluster;
   readonly #nodes: readonly SimulatedNode[];
   readonly #faults: NodeFaults;
+  readonly #workers: number;
   #controlPlane: SimulatedControlPlane | undefined;
   // Its clock, against ours.
   #skewMs = 0;
@@ -80,6 +82,7 @@ class Run {
     const nodes = random.isTrue(0.1) ? random.integer(nodesMax + 1, manyNodesMax) : random.integer(1, nodesMax);
     const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
     this.#cluster = new SimulatedCluster(names, random);
+    this.#workers = random.isTrue(0.25) ? random.integer(2, 3) : 1;
     const witness = this.#guarded(witnesses(say, [this.#invariants, this.#removals]));
     this.#nodes = names.map(
       (name, i) =>
@@ -151,7 +154,8 @@ class Run {
     else if (chance < 0.88) this.#faults.fillDisk(node);
     else if (chance < 0.9) this.#loseSource();
     else if (chance < 0.91 || (this.#controlPlane?.isHolding === true && chance < 0.95)) this.#confirm();
-    else if (chance < 0.96) await this.#restartControlPlane();
+    else if (chance < 0.955) await this.#restartControlPlane();
+    else if (chance < 0.965) this.#endWorker();
     else for (let i = random.integer(2, 12); i > 0; i--) this.#change();
   }
 
@@ -209,6 +213,12 @@ class Run {
     });
   }
 
+  #endWorker(): void {
+    if (this.#controlPlane?.endWorker() !== true) return;
+    this.#say("a worker ends");
+    this.counts.add("worker ended");
+  }
+
   async #restartControlPlane(): Promise<void> {
     const random = this.#random;
     const before = this.#controlPlane;
@@ -258,6 +268,7 @@ class Run {
       },
       syncedAfterMs: random.delayMs(5_000),
       account: this.#guarded(account),
+      workers: this.#workers === 1 ? undefined : new SimulatedWorkers(this.#workers, this.#time, random),
       committed,
       held: () => this.counts.add("removal held at a stream"),
     });
