@@ -39,7 +39,8 @@ export function answerTo(doubt: Doubt | undefined, world: World): Answer {
   if (world.isRemovalConfirmed) {
     return doubt.by === "control-plane" && doubt.digest === world.root ? { kind: "synced" } : confirmed;
   }
-  if (doubt.digest === world.root) {
+  // More may be live on a node than its agent holds, which then counts that.
+  if (doubt.digest === world.root && doubt.services === world.services) {
     // One that holds ignores Synced. A snapshot of just what it has removes nothing, whether anyone confirmed it or not.
     return doubt.by === "agent" ? { ...confirmed, isGood: (cut) => cut.to === world.head } : { kind: "synced" };
   }

@@ -426,7 +426,7 @@ test("Synced that gives an agent its cursor goes before a delta from there", () 
 
 describe("a doubted stream", () => {
   const confirmed: World = { ...world, isRemovalConfirmed: true };
-  const equal: World = { ...world, root: 9n };
+  const equal: World = { ...world, root: 9n, services: doubt.services };
   const more: World = { ...world, services: 10 };
   const releases: readonly (readonly [
     name: string,

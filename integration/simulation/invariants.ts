@@ -47,6 +47,8 @@ export class Invariants implements NodeWitness {
 
   /** When a resource was last put after the first revision of a control plane. */
   readonly #putAtMs = new Map<ResourceId, number>();
+  /** When somebody who held what has this digest was first asked. */
+  readonly #comparedAtMs = new Map<bigint, number>();
   readonly #nowMs: () => number;
 
   constructor(counts: Counts, nowMs: () => number) {
@@ -62,8 +64,9 @@ export class Invariants implements NodeWitness {
   activating(node: SimulatedNode, round: Round, digest: bigint): void {
     const { cursor } = round;
     const root = this.#roots.get(printCursor(cursor));
-    // A round that was planned before it was spoilt mends nothing.
-    if (node.isCorrupt) node.isCorrupt = digest !== root || node.store?.digest !== digest;
+    // A round that was planned before it was spoilt mends nothing, and what waits behind it may look as if it did.
+    const isAll = node.cursor !== undefined && printCursor(node.cursor) === printCursor(cursor);
+    if (node.isCorrupt) node.isCorrupt = !isAll || digest !== root || node.store?.digest !== digest;
     else if (digest !== root) {
       throw new Violation(`1: ${node.name} activates ${printCursor(cursor)}, which is no state that was committed`);
     }
@@ -115,7 +118,11 @@ export class Invariants implements NodeWitness {
       if (goaway.reason === GoawayReason.OVERLOADED) this.#counts.add("hello deferred");
       if (goaway.reason === GoawayReason.DRAINING && goaway.retryAfterMs > 0) this.#counts.add("return time given");
     }
-    if (digestQuery !== undefined) this.#counts.add("digest query");
+    if (digestQuery !== undefined) {
+      this.#counts.add("digest query");
+      const digest = node.store?.digest ?? 0n;
+      if (!this.#comparedAtMs.has(digest)) this.#comparedAtMs.set(digest, this.#nowMs());
+    }
     if (delta !== undefined) this.#delta(node, conversation, delta);
   }
 
@@ -153,10 +160,12 @@ export class Invariants implements NodeWitness {
       throw new Violation(`4: ${node.name} is sent a ${scope} to ${to}, which it has`);
     }
     if (scope !== "repair") return;
+    // What a digest was found to differ in is remembered for whoever comes with it later.
+    const comparedMs = (this.#comparedAtMs.get(held.digest) ?? this.#nowMs()) - comparedMaxMs;
     for (const bytes of delta.resources) {
       const { id } = fromBinary(ResourceSchema, bytes);
       const has = held.resources().get(id as ResourceId);
-      const isNew = this.#nowMs() - (this.#putAtMs.get(id as ResourceId) ?? -Infinity) < comparedMaxMs;
+      const isNew = (this.#putAtMs.get(id as ResourceId) ?? -Infinity) > comparedMs;
       if (!isNew && has !== undefined && Buffer.compare(bytesOf(has.bytes), bytes) === 0) {
         throw new Violation(`4: ${node.name} is sent a repair to ${to} with something that it has`);
       }

@@ -444,7 +444,8 @@ describe("an agent that starts again", () => {
     // Another folder: the state on disk is lost.
     const agent = await lab.agent({ dataplane: pinned });
     const again = await lab.plane.stream();
-    assert.equal((await again.greet(later)).cursor, undefined);
+    const hello = await again.greet(later);
+    assert.deepEqual([hello.cursor, hello.counts?.services], [undefined, 20]);
     again.send(snapshot(3, many.slice(0, 2)), { synced: { revision: 3n } });
     const held = await again.ack((ack) => ack.failures.length > 0);
     assert.equal(held.failures[0]?.category, FailureCategory.MASS_REMOVAL_HELD);

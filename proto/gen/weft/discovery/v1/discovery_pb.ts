@@ -298,7 +298,7 @@ export const NodeAddressesSchema: GenMessage<NodeAddresses> = /*@__PURE__*/
  */
 export type Counts = Message<"weft.discovery.v1.Counts"> & {
   /**
-   * Services.
+   * Services. While more are live on the node than its agent holds, those.
    *
    * @generated from field: uint32 services = 1;
    */
