@@ -37,7 +37,7 @@ export class RemovalAccount {
   readonly #gone = new Set<string>();
   // At the head.
   readonly #served = new Set<string>();
-  // That were at an earlier head.
+  // That were taken away once: nodes activate it later, when they may be back already.
   readonly #removed = new Set<string>();
   #syncedAtMs: number | undefined;
   #isConfirmed = false;
@@ -137,7 +137,6 @@ export class RemovalAccount {
     for (const { kind, name } of puts) {
       if (kind !== "service") continue;
       this.#served.add(name);
-      this.#removed.delete(name);
     }
     const kept = [...this.#gone].find((name) => this.#served.has(name));
     if (kept !== undefined) throw new Violation(`8: ${cursor} still serves ${kept}, which is gone for good`);
