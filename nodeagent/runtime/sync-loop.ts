@@ -9,7 +9,7 @@ import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.t
 import type { Delta, DigestQuery, NodeView, SyncResponse } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { NodeAddressing } from "../plan/node-addressing.ts";
-import { noOutcome, outcomeOf, pruningOf } from "../sync/outcome-of.ts";
+import { countsToTell, noOutcome, outcomeOf, pruningOf } from "../sync/outcome-of.ts";
 import {
   deltaEvent,
   failuresMaxOf,
@@ -22,7 +22,7 @@ import {
 } from "../sync/received-message.ts";
 import { readPart } from "../sync/received-resource.ts";
 import type { ReceivedPart } from "../sync/received-resource.ts";
-import type { Store, StoreCounts } from "../sync/store.ts";
+import type { Store } from "../sync/store.ts";
 import { covers, dueAtMs, position } from "../sync/sync-state.ts";
 import type {
   DeltaScope,
@@ -234,7 +234,7 @@ export class SyncLoop {
         instance,
         cursor: isLive ? cursor : undefined,
         digest: store.digest,
-        counts: this.#counts,
+        counts: countsToTell(store, this.#liveServices),
         addressing: this.#addressing,
         versions,
       }),
@@ -331,7 +331,7 @@ export class SyncLoop {
 
   // Only the newest ack waits, and only until the one before has left.
   #flush(): void {
-    const { rounds } = this.#options;
+    const { store, rounds } = this.#options;
     const state = this.#state;
     const stream = this.#stream;
     if (this.#ackDue === undefined || stream?.isWritable !== true) return;
@@ -347,19 +347,13 @@ export class SyncLoop {
         failures: this.failures,
         heartbeat: this.#ackDue,
         addressing,
-        counts: this.#counts,
+        counts: countsToTell(store, this.#liveServices),
       },
       this.#failuresMax,
     );
     this.#ackDue = undefined;
     stream.send(message);
     this.#options.tracer?.acked(active.revision, performance.now());
-  }
-
-  // What is live and not held could be lost too.
-  get #counts(): StoreCounts {
-    const { counts } = this.#options.store;
-    return { ...counts, services: Math.max(counts.services, this.#liveServices?.size ?? 0) };
   }
 
   // With a floor the kernel runs more than is held: what is held is the part of it whose digest is known.

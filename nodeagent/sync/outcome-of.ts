@@ -4,7 +4,7 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import { scopeOf } from "./received-message.ts";
 import type { Outcome } from "./received-message.ts";
 import type { HeldResource, ReceivedPart } from "./received-resource.ts";
-import type { Pruning, Store } from "./store.ts";
+import type { Pruning, Store, StoreCounts } from "./store.ts";
 import type { DeltaScope, Removal } from "./sync-state.ts";
 
 export const noOutcome: Outcome = { removal: { services: 0, ofServices: 0 }, stray: undefined };
@@ -28,6 +28,11 @@ export function outcomeOf(
       ? { services: store.servicesRemovedBy(parts, pruning), ofServices: store.counts.services }
       : removalOfLive(parts, pruning, store, live);
   return { removal, stray: scope === "buckets" ? store.strayOf(parts, last.scope?.buckets ?? []) : undefined };
+}
+
+/** For Hello and acks: what is live and not held could be lost too. `live`: see above. */
+export function countsToTell({ counts }: Store, live: ReadonlySet<string> | undefined): StoreCounts {
+  return { ...counts, services: Math.max(counts.services, live?.size ?? 0) };
 }
 
 export function pruningOf(scope: DeltaScope): Pruning {
