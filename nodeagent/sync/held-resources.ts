@@ -224,9 +224,12 @@ export class HeldResources {
     for (const owner of this.#owners) if (owner !== undefined) yield owner;
   }
 
-  /** Slots of the backends of a service. Nothing may be put or deleted meanwhile. */
-  *backendsOf({ first }: Owner): Generator<number, undefined> {
-    for (let slot = first; slot !== noSlot; slot = this.#nextOf[slot] ?? noSlot) yield slot;
+  /** Slots of the backends of a service. */
+  backendsOf({ first }: Owner): readonly number[] {
+    // A generator would take longer than reading what it leads to.
+    const slots: number[] = [];
+    for (let slot = first; slot !== noSlot; slot = this.#nextOf[slot] ?? noSlot) slots.push(slot);
+    return slots;
   }
 
   #ownerAt(slot: number): Owner {

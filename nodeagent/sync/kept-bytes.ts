@@ -1,6 +1,6 @@
 /**
- * Bytes that are kept for long, as a string of one byte per character. 250,000 small resources as Uint8Arrays cost about 200
- * bytes each over their content and keep whole receive buffers alive; a one-byte string costs 16 and owns its content.
+ * Bytes of one resource as a string of one byte per character, on their way to where they are held (held-resources.ts). A small Uint8Array
+ * costs about 200 bytes over its content and keeps a whole receive buffer alive; a one-byte string costs 16 and owns its content.
  */
 
 /** Character codes 0 to 255 only. */

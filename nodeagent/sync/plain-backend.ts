@@ -49,8 +49,8 @@ function readBackend(end: number): Backend | undefined {
     ports: [],
     node: 0n,
     zone: 0n,
-    zoneHints: [],
-    nodeHints: [],
+    zoneHints: noHints,
+    nodeHints: noHints,
     notReady: false,
     notServing: false,
     terminating: false,
@@ -90,8 +90,11 @@ function readBackend(end: number): Backend | undefined {
       case 0x3a: {
         const length = readLength(end);
         if (length < 0 || length % 8 !== 0) return undefined;
-        const hints = tag === 0x32 ? backend.zoneHints : backend.nodeHints;
+        // In several pieces: each adds to the list.
+        const hints = [...(tag === 0x32 ? backend.zoneHints : backend.nodeHints)];
         for (const until = at + length; at < until; at += 8) hints.push(view.getBigUint64(at, true));
+        if (tag === 0x32) backend.zoneHints = hints;
+        else backend.nodeHints = hints;
         break;
       }
       case 0x40:
@@ -168,3 +171,6 @@ function byte(index: number): number {
 }
 
 const noBytes = new Uint8Array();
+/** Shared: nobody changes what was read. */
+const noHints: bigint[] = [];
+Object.freeze(noHints);

@@ -1,6 +1,6 @@
 /**
  * What this agent holds: resources with their bytes exactly as received, their digest, and the backends of each service.
- * Changes only by `commit`, as one step. Bodies are decoded when a service is planned, not kept decoded: see kept-bytes.ts.
+ * Changes only by `commit`, as one step. Bodies are decoded when a service is planned, not kept decoded: see held-resources.ts.
  */
 import { fromBinary } from "@bufbuild/protobuf";
 import { bucketOf, Digest, digestBuckets } from "@weft/proto/digest.ts";
@@ -350,14 +350,16 @@ export class Store implements PlanInput {
     return this.#resources.kindAt(this.#resources.slotOf(id)) === "service";
   }
 
-  *#backendIds(service: ResourceId): Generator<ResourceId, undefined> {
+  #backendIds(service: ResourceId): readonly ResourceId[] {
     const owner = this.#resources.owner(service);
-    if (owner === undefined) return;
-    for (const slot of this.#resources.backendsOf(owner)) yield this.#resources.idAt(slot);
+    return owner === undefined ? [] : this.#resources.backendsOf(owner).map((slot) => this.#resources.idAt(slot));
   }
 
-  *#decodeBackends(owner: Owner): Generator<Backend, undefined> {
-    for (const slot of this.#resources.backendsOf(owner)) yield decodeBackend(this.#resources.bytesAt(slot));
+  #decodeBackends(owner: Owner): Iterator<Backend> {
+    return this.#resources
+      .backendsOf(owner)
+      .map((slot) => decodeBackend(this.#resources.bytesAt(slot)))
+      .values();
   }
 }
 

@@ -50,7 +50,7 @@ const fixedOf: Readonly<Record<"addresses" | "cidrs", readonly number[]>> = {
 export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): AdoptedMaps {
   const table = new StateTable(maps.arrays.states, store);
   const active = new BigInt64Array(maps.arrays.active, 0, 1)[0] ?? 0n;
-  for (let index = 0; index < table.size; index++) if (!table.isClear(index)) table.rollback(index, active);
+  table.rollbackAll(active);
   const rangeSets = readRangeSets(maps.elements("ranges").keys);
   const reader = new MapReader(maps.arrays, rangeSets);
   const states: AdoptedState[] = [];

