@@ -26,7 +26,7 @@ export interface ComparisonLimits {
 
 /**
  * 1,024 hashes are a message of 20 KiB, and 0.15 ms. One turn of the event loop may read an answer of each of 64 conversations: with four
- * times as many in each, other streams waited for a second on a busy machine.
+ * times as many in each, its gaps were several times as long on a busy machine.
  */
 export const comparisonLimits: ComparisonLimits = { hashesPerQuery: 1_024, hashesMax: 16_384 };
 

@@ -1,5 +1,5 @@
 /**
- * Reads a `SyncRequest` that is an answer to a digest query, as agents encode it: 4,096 hashes take 0.03 ms instead of 2 ms with
+ * Reads a `SyncRequest` that is an answer to a digest query, as agents encode it: 4,096 hashes take 0.07 ms instead of 0.7 ms with
  * protobuf-es, and are no objects. Everything else is left to protobuf-es, malformed messages included; `read-digests.property.test.ts`
  * holds it against that. Field numbers: discovery.proto.
  */
