@@ -1,4 +1,6 @@
 /** A storm of reconnects without TLS, beside bare node:http2. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { fanoutLimits } from "@weft/controlplane/fanout/fanout-limits.ts";
 import { atMost } from "../bench.ts";
 import type { Row } from "../bench.ts";
 import { LoadClient } from "../fan-out/load-client.ts";
@@ -8,7 +10,7 @@ import { elapsedOf, returned } from "./returns.ts";
 import type { Return } from "./returns.ts";
 import type { Stage } from "./stage.ts";
 
-const rounds = 5;
+const rounds = 3;
 
 export async function reconnects({ context, agents, controlPlane, load }: Stage): Promise<readonly Row[]> {
   const peer = await Peer.start(context, "http2", agents);
@@ -17,6 +19,8 @@ export async function reconnects({ context, agents, controlPlane, load }: Stage)
   const weft: Return[] = [];
   const http2: Return[] = [];
   for (let round = 0; round < rounds; round++) {
+    // One storm is let in at once; several in a row are not, and are told to come later.
+    await sleep((agents / fanoutLimits.pace.perSecond) * 1_000);
     context.say(`reconnects, round ${round + 1} of ${rounds}`);
     weft.push(await returned(load, agents, () => controlPlane.emptied()));
     http2.push(await returned(peerLoad, agents, () => peer.emptied()));
