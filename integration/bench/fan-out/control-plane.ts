@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LabProcess } from "../../lab/lab-process.ts";
 import type { BenchCertificates } from "../bench-certificates.ts";
 import type { BenchContext } from "../bench.ts";
+import { collectGarbage } from "../collect-garbage.ts";
 import { onCore, withOpenFiles } from "../cores.ts";
 import { openFilesFor, serverCore } from "./load-client.ts";
 
@@ -26,6 +27,8 @@ export interface ControlPlaneOptions {
   readonly certificates?: BenchCertificates | undefined;
   /** Default: 1. */
   readonly workers?: number;
+  /** It listens for debuggers, for `collectGarbage`. */
+  readonly isInspected?: boolean;
   /** On all cores, that of the load too. Default: on one of its own. */
   readonly isOnAllCores?: boolean;
 }
@@ -51,12 +54,13 @@ export class BenchControlPlane {
     context: BenchContext,
     kubeconfig: string,
     agents: number,
-    { certificates, workers = 1, isOnAllCores = false }: ControlPlaneOptions = {},
+    { certificates, workers = 1, isOnAllCores = false, isInspected = false }: ControlPlaneOptions = {},
   ): Promise<BenchControlPlane> {
     const logFile = path.join(context.folder, "weft-controlplane.log");
     const flags = `--kubeconfig ${kubeconfig} --log-format json --listen 127.0.0.1:0 --http 127.0.0.1:0 --workers ${workers}`;
     const security = certificates === undefined ? ["--insecure"] : tlsFlags(certificates);
-    const program = [launcher, ...flags.split(" "), ...security];
+    const environment = isInspected ? ["env", "NODE_OPTIONS=--inspect=127.0.0.1:0"] : [];
+    const program = [...environment, launcher, ...flags.split(" "), ...security];
     const command = withOpenFiles(openFilesFor(agents), isOnAllCores ? program : onCore(serverCore, program));
     const started = context.start("weft-controlplane", ["sh", "-c", 'exec "$@" 2>"$0"', logFile, ...command]);
     const [, grpc = "", http = ""] = await started.lineMatching(/^ready grpc=\S+:(\d+) http=(\S+)/, readyLimitMs);
@@ -65,6 +69,13 @@ export class BenchControlPlane {
       ({ weft_source_synced: synced = 0, weft_catalog_revision: head = 0 }) => synced + head > 1,
     );
     return controlPlane;
+  }
+
+  /** Of one that `isInspected`. Blocks it for that time. */
+  async collectGarbage(): Promise<void> {
+    const url = /^Debugger listening on (ws:\S+)$/m.exec(fs.readFileSync(this.#logFile, "utf8"))?.[1];
+    if (url === undefined) throw new Error("the control plane does not listen for debuggers");
+    await collectGarbage(url);
   }
 
   /** Metrics by name, with their labels as printed. */

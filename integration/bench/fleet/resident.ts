@@ -27,7 +27,7 @@ export async function resident(
   agents: number,
   certificates: BenchCertificates,
 ): Promise<readonly Row[]> {
-  const plainStage = await stageOf(context, agents, shape, { windowBytes });
+  const plainStage = await stageOf(context, agents, shape, { windowBytes, isInspected: true });
   const plain = await measured(plainStage);
   const stalledRows = await stalledBursts(plainStage, burstsMade);
   await endStage(plainStage);
