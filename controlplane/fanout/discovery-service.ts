@@ -49,15 +49,20 @@ export function addDiscoveryService(server: Server, options: DiscoveryServiceOpt
   });
 }
 
+// Those of a connection that begins as the one before did are the same object.
+let lastSync: readonly Header[] | undefined;
+
 // grpc-js serves what is less usual, such as a deadline.
 function isSync(headers: readonly Header[], path: string): boolean {
+  if (headers === lastSync) return true;
   const of = new Map(headers);
-  return (
+  const isSyncCall =
     of.get(":path") === path &&
     of.get(":method") === "POST" &&
     /^application\/grpc(\+proto)?(;|$)/.test(of.get("content-type") ?? "") &&
-    !of.has("grpc-timeout")
-  );
+    !of.has("grpc-timeout");
+  if (isSyncCall) lastSync = headers;
+  return isSyncCall;
 }
 
 function serveGrpc(call: SyncDuplex, calls: SyncCalls, options: DiscoveryServiceOptions): void {

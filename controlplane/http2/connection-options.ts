@@ -14,8 +14,6 @@ export interface ConnectionOptions {
   /** Largest message of a call, until it says otherwise. */
   readonly messageBytesMax: number;
   readonly open: (call: Http2Call, socket: Socket) => CallInput;
-  /** Takes a socket of which nothing was read, as far as can be seen. */
-  readonly pass: (socket: Socket) => void;
   /** The connection is lost, or was passed on. */
   readonly left: (connection: Connection) => void;
 }

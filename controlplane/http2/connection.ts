@@ -12,7 +12,7 @@ import { Http2Call } from "./call.ts";
 import type { Carrier } from "./call.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { ConnectionError, errorCode, frame, frameFlag, frameHeaderBytes, frameType, goawayFrame } from "./frames.ts";
-import { initialWindowBytes, resetFrame, setting, settingsAck, settingsFrame } from "./frames.ts";
+import { initialWindowBytes, resetFrame, setting, settingsAck } from "./frames.ts";
 import { payloadBytesMax, windowBytesMax, windowUpdateFrame } from "./frames.ts";
 import type { ErrorCode } from "./frames.ts";
 import { FrameReader } from "./frame-reader.ts";
@@ -21,6 +21,7 @@ import { checkFrame, readSettings, withoutPadding } from "./frame-rules.ts";
 import { HeaderBlocks } from "./header-block.ts";
 import type { CallHeaders } from "./header-block.ts";
 import { isRequest } from "./header-rules.ts";
+import { settingsOf } from "./our-settings.ts";
 import { HeldFrames } from "./held-frames.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 
@@ -37,6 +38,8 @@ export class Connection implements Carrier {
   readonly #calls = new Map<number, Http2Call>();
   // The call, if there is one and no other.
   #only: Http2Call | undefined;
+  // Takes the socket as if nothing of it had been read.
+  readonly #passTo: (socket: Socket) => void;
   #phase: "opening" | "serving" | "passing" | "passed" | "over" = "opening";
   #held: HeldFrames | undefined;
   #hasSettings = false;
@@ -53,8 +56,10 @@ export class Connection implements Carrier {
   window = initialWindowBytes;
   callWindow = initialWindowBytes;
 
-  constructor(socket: Socket, options: ConnectionOptions) {
+  /** @param pass Takes a socket of which nothing was read, as far as can be seen. */
+  constructor(socket: Socket, options: ConnectionOptions, pass: (socket: Socket) => void) {
     this.#socket = socket;
+    this.#passTo = pass;
     this.#options = options;
     const { bounds } = options;
     const nowMs = options.now();
@@ -67,16 +72,10 @@ export class Connection implements Carrier {
 
   /** @param first What was read of the socket already. */
   start(first: Buffer): void {
-    const { callsMax, headerListBytesMax } = this.#options.bounds;
     this.#socket.on("data", this.#onData);
     this.#socket.on("close", this.#onClose);
     this.#socket.on("error", ignore);
-    this.#socket.write(
-      settingsFrame([
-        [setting.maxConcurrentStreams, callsMax],
-        [setting.maxHeaderListSize, headerListBytesMax],
-      ]),
-    );
+    this.#socket.write(settingsOf(this.#options.bounds));
     if (first.length > 0) this.#onData(first);
   }
 
@@ -353,7 +352,7 @@ export class Connection implements Carrier {
     if (held !== undefined) socket.unshift(held);
     this.#held = undefined;
     this.#options.left(this);
-    this.#options.pass(socket);
+    this.#passTo(socket);
     socket.off("error", ignore);
   }
 

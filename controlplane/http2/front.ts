@@ -18,27 +18,25 @@ const ticksPerIdle = 4;
 const tickMsMax = 500;
 
 export class Front implements ConnectionFront {
-  readonly #options: FrontOptions;
+  readonly #options: ConnectionOptions;
   readonly #connections = new Set<Connection>();
+  readonly #tickMs: number;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(options: FrontOptions) {
-    this.#options = options;
-  }
-
-  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void): void {
-    const { idleMs, serves, messageBytesMax, open } = this.#options;
-    const connection = new Connection(socket, {
-      serves,
-      messageBytesMax,
-      open,
-      pass,
+  constructor({ idleMs, ...options }: FrontOptions) {
+    this.#options = {
+      ...options,
       bounds: { ...http2Bounds, idleMs },
       now,
       left: (gone) => this.#left(gone),
-    });
+    };
+    this.#tickMs = Math.min(idleMs / ticksPerIdle, tickMsMax);
+  }
+
+  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void): void {
+    const connection = new Connection(socket, this.#options, pass);
     this.#connections.add(connection);
-    this.#timer ??= setInterval(() => this.#tick(), Math.min(idleMs / ticksPerIdle, tickMsMax)).unref();
+    this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
     connection.start(first);
   }
 

@@ -47,14 +47,30 @@ const staticTable: readonly Header[] = [
   return [name, value];
 });
 
+/** The first block of a connection, and what it leaves behind. */
+interface FirstBlock {
+  readonly block: Uint8Array;
+  readonly bounds: HeaderBounds;
+  readonly headers: readonly Header[] | undefined;
+  readonly table: readonly Header[];
+  readonly tableBytes: number;
+  readonly tableMax: number;
+}
+
+// Agents begin with the same bytes as each other: when thousands come at once these are read once.
+let lastFirst: FirstBlock | undefined;
+
+const noBytes = new Uint8Array(0);
+
 export class HeaderDecoder {
   readonly #bounds: HeaderBounds;
   // The newest first.
-  readonly #table: Header[] = [];
+  #table: Header[] = [];
   #tableBytes = 0;
   #tableMax = tableBytesMax;
-  #block: Uint8Array = new Uint8Array(0);
+  #block: Uint8Array = noBytes;
   #at = 0;
+  #isFirst = true;
 
   constructor(bounds: HeaderBounds) {
     this.#bounds = bounds;
@@ -65,6 +81,33 @@ export class HeaderDecoder {
    * @throws ConnectionError the block cannot be read, nor can any later one.
    */
   decode(block: Uint8Array): readonly Header[] | undefined {
+    if (!this.#isFirst) return this.#read(block);
+    this.#isFirst = false;
+    const { listBytesMax, pairsMax } = this.#bounds;
+    if (
+      lastFirst !== undefined &&
+      lastFirst.bounds.listBytesMax === listBytesMax &&
+      lastFirst.bounds.pairsMax === pairsMax &&
+      Buffer.compare(lastFirst.block, block) === 0
+    ) {
+      this.#table = [...lastFirst.table];
+      this.#tableBytes = lastFirst.tableBytes;
+      this.#tableMax = lastFirst.tableMax;
+      return lastFirst.headers;
+    }
+    const headers = this.#read(block);
+    lastFirst = {
+      block: Uint8Array.from(block),
+      bounds: this.#bounds,
+      headers,
+      table: [...this.#table],
+      tableBytes: this.#tableBytes,
+      tableMax: this.#tableMax,
+    };
+    return headers;
+  }
+
+  #read(block: Uint8Array): readonly Header[] | undefined {
     this.#block = block;
     this.#at = 0;
     const headers: Header[] = [];

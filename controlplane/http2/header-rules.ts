@@ -11,7 +11,17 @@ const ofConnections: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
+// Those of a connection that begins as the one before did are the same object.
+let lastGood: readonly Header[] | undefined;
+
 export function isRequest(headers: readonly Header[]): boolean {
+  if (headers === lastGood) return true;
+  if (!isGood(headers)) return false;
+  lastGood = headers;
+  return true;
+}
+
+function isGood(headers: readonly Header[]): boolean {
   const pseudo = new Map<string, string>();
   let isPseudoOver = false;
   for (const [name, value] of headers) {
