@@ -5,6 +5,7 @@ import type { Server, Socket } from "node:net";
 import { RawClient } from "../fanout/testing-http2-client.ts";
 import type { CallInput, Http2Call } from "./call.ts";
 import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./connection-options.ts";
 import { http2Bounds } from "./http2-bounds.ts";
 import type { Http2Bounds } from "./http2-bounds.ts";
 import { frame, frameType, initialWindowBytes, setting, settingsFrame, windowUpdateFrame } from "./frames.ts";
@@ -121,7 +122,7 @@ export class ScriptedFront implements AsyncDisposable {
   #accept(socket: Socket, options: ScriptedOptions): void {
     this.sockets.add(socket);
     socket.once("close", () => this.sockets.delete(socket));
-    const connection: Connection = new Connection(socket, {
+    const connectionOptions: ConnectionOptions = {
       bounds: { ...http2Bounds, ...options.bounds },
       now: () => this.nowMs,
       serves: (headers) => new Map(headers).get(":path") === syncPath,
@@ -132,11 +133,11 @@ export class ScriptedFront implements AsyncDisposable {
         options.opened?.(scripted);
         return scripted;
       },
-      pass: (passed) => {
-        this.passed.push(passed);
-        options.pass?.(passed);
-      },
       left: (gone) => this.connections.delete(gone),
+    };
+    const connection: Connection = new Connection(socket, connectionOptions, (passed) => {
+      this.passed.push(passed);
+      options.pass?.(passed);
     });
     this.connections.add(connection);
     connection.start(Buffer.alloc(0));
