@@ -12,17 +12,12 @@ export async function runFleet(fleet: Fleet, signal: AbortSignal): Promise<void>
   const unsubscribe = fleet.subscribe((event) => {
     if (fleet.waitsOpen > 0 && !(event.kind === "ack" && !event.isNew)) wake.resolve();
   });
-  const stopped = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => stopped.resolve(), { once: true });
-  if (signal.aborted) stopped.resolve();
+  // No promise that lasts may be raced: each race would leave a reaction on it, 25 MB a day.
+  signal.addEventListener("abort", () => wake.resolve(), { once: true });
   while (!signal.aborted) {
     const untilMs = Math.min(idleMs, Math.max(0, (fleet.nextDeadlineMs ?? Infinity) - Date.now()));
     const timer = new AbortController();
-    await Promise.race([
-      wake.promise,
-      stopped.promise,
-      sleep(untilMs, undefined, { signal: timer.signal }).catch(() => undefined),
-    ]);
+    await Promise.race([wake.promise, sleep(untilMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
     timer.abort();
     if (fleet.waitsOpen > 0) await sleep(evaluateDelayMs);
     wake = Promise.withResolvers<void>();
