@@ -34,7 +34,7 @@ import type { CommitLog } from "./log/commit-log.ts";
 import { massRemovalLimits } from "./mass-removal/mass-removal.ts";
 import type { HeldRemoval, MassRemovalLimits } from "./mass-removal/mass-removal.ts";
 import { RemovalGuard } from "./mass-removal/removal-guard.ts";
-import { nodeViewMessage } from "./node-view-message.ts";
+import { NodeViewMessages } from "./node-view-message.ts";
 import { pipelineMetrics } from "./pipeline-metrics.ts";
 import type { PipelineMetrics } from "./pipeline-metrics.ts";
 import type { ChangeBatch, Source, SourceSink } from "./source/source.ts";
@@ -95,6 +95,7 @@ export class Pipeline<S extends Streams = Fanout> implements SourceSink {
   readonly #options: PipelineOptions;
   readonly #limits: PipelineLimits;
   readonly #compiler: Compiler;
+  readonly #views = new NodeViewMessages();
   readonly #guard: RemovalGuard;
   readonly #compaction = new HeapCompaction();
   readonly #metrics: PipelineMetrics;
@@ -167,7 +168,7 @@ export class Pipeline<S extends Streams = Fanout> implements SourceSink {
   }
 
   nodeView(node: string): NodeViewMessage {
-    return nodeViewMessage(this.#compiler.nodeViewOf(node));
+    return this.#views.of(this.#compiler.nodeViewOf(node));
   }
 
   /** Undefined: the source has no such Node object. */

@@ -3,7 +3,8 @@ import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Commit } from "./catalog/resource.ts";
 import type { HeldRemoval } from "./mass-removal/mass-removal.ts";
-import type { FleetObserver, NodeConnection } from "./fleet/fleet-observer.ts";
+import { nameOf } from "./fleet/fleet-observer.ts";
+import type { FleetObserver, NodeConnection, NodeRef } from "./fleet/fleet-observer.ts";
 
 export interface RecordedNode {
   readonly connection: NodeConnection;
@@ -46,7 +47,7 @@ export class RecordingFleet implements FleetObserver {
     this.flushes.push(revision);
   }
 
-  connected(connection: NodeConnection): void {
+  connected(connection: NodeConnection): NodeRef {
     const present = this.nodes.get(connection.node);
     if (present !== undefined && present.left === undefined) throw new Error(`${connection.node} is connected twice`);
     this.nodes.set(connection.node, {
@@ -57,21 +58,22 @@ export class RecordingFleet implements FleetObserver {
       left: undefined,
       held: undefined,
     });
+    return connection.node;
   }
 
-  sent(node: string, revision: Revision): void {
+  sent(node: NodeRef, revision: Revision): void {
     const of = this.#connected(node);
-    if (revision < of.sent) throw new Error(`${node}: sent went back from ${of.sent} to ${revision}`);
+    if (revision < of.sent) throw new Error(`${nameOf(node)}: sent went back from ${of.sent} to ${revision}`);
     of.sent = revision;
   }
 
-  acked(node: string, ack: Ack, roundTripUs: number | undefined): void {
+  acked(node: NodeRef, ack: Ack, roundTripUs: number | undefined): void {
     const of = this.#connected(node);
     of.applied = Number(ack.revision);
     if (roundTripUs !== undefined) of.roundTrips++;
   }
 
-  held(node: string, reason: string | undefined): void {
+  held(node: NodeRef, reason: string | undefined): void {
     this.#connected(node).held = reason;
   }
 
@@ -79,16 +81,16 @@ export class RecordingFleet implements FleetObserver {
     this.heldRemoval = removal;
   }
 
-  disconnected(node: string, instance: bigint, reason: string): void {
+  disconnected(node: NodeRef, instance: bigint, reason: string): void {
     const of = this.#connected(node);
-    if (of.connection.instance !== instance) throw new Error(`${node}: another instance left`);
+    if (of.connection.instance !== instance) throw new Error(`${nameOf(node)}: another instance left`);
     of.left = reason;
-    this.departures.push(`${node} ${reason}`);
+    this.departures.push(`${nameOf(node)} ${reason}`);
   }
 
-  #connected(node: string): RecordedNode {
-    const of = this.nodes.get(node);
-    if (of === undefined || of.left !== undefined) throw new Error(`${node} is not connected`);
+  #connected(node: NodeRef): RecordedNode {
+    const of = this.nodes.get(nameOf(node));
+    if (of === undefined || of.left !== undefined) throw new Error(`${nameOf(node)} is not connected`);
     return of;
   }
 }

@@ -3,6 +3,8 @@ import { compareEpochs, epoch, isSameEpoch, printCursor, printEpoch } from "@wef
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import { printIdentity } from "../identity.ts";
 import type { Identity } from "../identity.ts";
+import type { Hello } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { readHello } from "./hello.ts";
 import type { Introduction } from "./hello.ts";
 import { refuse } from "./refusal.ts";
 import type { Refusal } from "./refusal.ts";
@@ -19,6 +21,25 @@ export interface AdmissionRequest {
   readonly head: Revision;
   readonly limits: StreamLimits;
   readonly nowMs: number;
+}
+
+export type HelloAdmission =
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  | { readonly kind: "admitted"; readonly introduction: Introduction; readonly renameTo: Epoch | undefined };
+
+/** Reads a Hello and decides. `version`: of this program. `presentOf`: as `AdmissionRequest.present`, of the node that it names. */
+export function admitHello(
+  hello: Hello,
+  about: Omit<AdmissionRequest, "introduction" | "present"> & { readonly version: string },
+  presentOf: (node: string) => AdmissionRequest["present"],
+): HelloAdmission {
+  const read = readHello(hello, about.limits, about.version);
+  if (read.kind === "refused") return read;
+  const { introduction } = read;
+  const { identity, peer, epoch: ours, head, limits, nowMs } = about;
+  const present = presentOf(introduction.node);
+  const admission = admit({ introduction, identity, peer, present, epoch: ours, head, limits, nowMs });
+  return admission.kind === "refused" ? admission : { ...admission, introduction };
 }
 
 export type Admission =

@@ -3,9 +3,9 @@
  * and shares the event loop between them. It knows no gRPC: a stream is a StreamPort.
  */
 import { isSameEpoch, printEpoch, revisionZero } from "@weft/proto/cursor.ts";
-import type { Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { Epoch } from "@weft/proto/cursor.ts";
 import type { Catalog } from "../catalog/catalog.ts";
-import { admit } from "./admission.ts";
+import { admitHello } from "./admission.ts";
 import { aborted } from "./aborted.ts";
 import { catalogWorld } from "./catalog-world.ts";
 import { drain } from "./drain.ts";
@@ -15,35 +15,29 @@ import type { FanoutOptions } from "./fanout-options.ts";
 import { Flush } from "./flush.ts";
 import { HeldStreams, isHoldChanged } from "./held-streams.ts";
 import { HelloPace } from "./hello-pace.ts";
-import { areGoodAddresses, connectionOf, readHello } from "./hello.ts";
+import { areGoodAddresses, connectionOf } from "./hello.ts";
 import { LingeringStreams } from "./lingering-streams.ts";
 import { refuse } from "./refusal.ts";
 import { RepairLog } from "./repair-log.ts";
 import { reportedDigests } from "./reported-digests.ts";
 import type { AgentRequest } from "./reported-digests.ts";
 import type { GoawayWord } from "./responses.ts";
+import { QuickWay } from "./quick-way.ts";
 import { SentBefore } from "./sent-before.ts";
 import { SnapshotQueue } from "./snapshot-queue.ts";
 import type { StreamInput, StreamPort } from "./stream-port.ts";
+import { SteadyStreams } from "./steady-streams.ts";
 import { stuckSinceMs } from "./stream-query.ts";
 import { greetingStream } from "./stream-state.ts";
-import type { Effect, StreamEvent, StreamState, World } from "./stream-state.ts";
+import type { Effect, StreamEvent, World } from "./stream-state.ts";
+import { Stream } from "./stream.ts";
+import type { StreamOwner } from "./stream.ts";
 import { step } from "./stream-step.ts";
 import type { Streams, StreamSizes } from "./streams.ts";
 import { urgencyOf } from "./urgency.ts";
 import { Transfers } from "./transfers.ts";
 
 const shutsDown = "the control plane shuts down";
-
-interface Stream {
-  readonly port: StreamPort;
-  state: StreamState;
-  /** Set once it was admitted. */
-  agent: { readonly node: string; readonly instance: bigint } | undefined;
-  flush: Flush | undefined;
-  /** It is counted as ended; its socket may take longer to go. */
-  hasLeft: boolean;
-}
 
 export class Fanout implements Streams {
   readonly #options: FanoutOptions;
@@ -52,6 +46,9 @@ export class Fanout implements Streams {
   readonly #turns: SnapshotQueue<Stream>;
   readonly #world: World;
   readonly #streams = new Set<Stream>();
+  readonly #steady = new SteadyStreams<Stream>();
+  readonly #quick: QuickWay;
+  readonly #owner: StreamOwner;
   readonly #byNode = new Map<string, Stream>();
   readonly #held: HeldStreams<Stream>;
   readonly #sentBefore: SentBefore;
@@ -84,6 +81,14 @@ export class Fanout implements Streams {
     this.#pace = new HelloPace(pace);
     this.#lingering = new LingeringStreams(lingerMs);
     this.#world = catalogWorld(options, this.#transfers);
+    this.#quick = new QuickWay({ ...options, steady: this.#steady, world: this.#world });
+    this.#owner = {
+      receive: (stream, request) => this.#receive(stream, request),
+      refuse: (stream, refusal) => this.#dispatch(stream, { kind: "refused", refusal }),
+      leave: (stream, reason, message, retryAfterMs) => this.#ask(stream, reason, message, retryAfterMs),
+      closed: (stream, reason) => this.#closed(stream, reason),
+      written: (stream) => this.#written(stream),
+    };
   }
 
   get sizes(): StreamSizes {
@@ -99,23 +104,17 @@ export class Fanout implements Streams {
   }
 
   open(port: StreamPort): StreamInput {
-    const now = this.#options.now;
-    const stream: Stream = { port, state: greetingStream(now()), agent: undefined, flush: undefined, hasLeft: false };
+    const stream = new Stream(this.#owner, port, greetingStream(this.#options.now()));
+    this.#steady.enter(stream);
     this.#streams.add(stream);
     if (this.#drained !== undefined) this.#ask(stream, "draining", shutsDown);
     else if (this.#streams.size > this.#options.fanoutLimits.streamsMax)
       this.#ask(stream, "overloaded", `${this.#streams.size} streams are open, no more are accepted`);
-    return {
-      receive: (request) => this.#receive(stream, request),
-      refuse: (refusal) => this.#dispatch(stream, { kind: "refused", refusal }),
-      leave: (reason, message, retryAfterMs) => this.#ask(stream, reason, message, retryAfterMs),
-      closed: (reason) => this.#closed(stream, reason),
-    };
+    return stream;
   }
 
   headDeltaBytes(): number {
-    const head = this.#catalog.head;
-    return head === revisionZero ? 0 : (this.#transfers.delta((head - 1) as Revision)?.bytes ?? 0);
+    return this.#transfers.headDeltaBytes();
   }
 
   /** Sends the head to every stream that can be written. */
@@ -124,15 +123,16 @@ export class Fanout implements Streams {
     const flush = new Flush(now());
     const visit = (stream: Stream): void => {
       if (stream.state.phase !== "open") return;
-      if (stream.state.writing !== undefined) {
+      if (this.#steady.isWriting(stream)) {
         flush.skipped();
         metrics.skippedStreams.inc();
         return;
       }
       stream.flush = flush;
       flush.writing();
-      this.#dispatch(stream, { kind: "published" });
-      if (stream.state.phase === "open" && stream.state.writing === undefined) this.#flushed(stream);
+      const nowMs = now();
+      if (!this.#quick.publish(stream, nowMs)) this.#dispatch(stream, { kind: "published" });
+      if (stream.state.phase === "open" && !this.#steady.isWriting(stream)) this.#flushed(stream, nowMs);
     };
     eachPaced([...this.#streams], limits.streamsPerTurn, visit, () => {
       flush.complete(now());
@@ -166,7 +166,8 @@ export class Fanout implements Streams {
     // When this program was stopped for a while, what agents sent meanwhile is not read yet.
     const isLate = nowMs - this.#tickedMs > Math.max(limits.tickMs * 4, streamLimits.heartbeatMs / 2);
     this.#tickedMs = nowMs;
-    this.#dispatchToAll({ kind: "tick", isLate });
+    const due = this.#steady.due(this.#world, nowMs);
+    eachPaced(due, limits.streamsPerTurn, (stream) => this.#dispatch(stream, { kind: "tick", isLate }));
     if (isLate) return;
     this.#turns.tick(nowMs);
     for (const stream of this.#lingering.due(nowMs)) stream.port.drop();
@@ -185,8 +186,8 @@ export class Fanout implements Streams {
     this.#options.metrics.throttledStreams.inc();
   }
 
-  #isStuck({ state }: Stream, nowMs: number): boolean {
-    const sinceMs = stuckSinceMs(state);
+  #isStuck(stream: Stream, nowMs: number): boolean {
+    const sinceMs = stuckSinceMs(this.#steady.stateOf(stream));
     return sinceMs !== undefined && nowMs - sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
   }
 
@@ -218,6 +219,7 @@ export class Fanout implements Streams {
         this.#hello(stream, message.value);
         return;
       case "ack":
+        if (this.#quick.acked(stream, message.value, this.#options.now())) return;
         if (!areGoodAddresses(message.value.addresses, this.#options.streamLimits)) {
           const text = `Ack.addresses: at most ${this.#options.streamLimits.addressesMax}, of 4 or 16 bytes each`;
           this.#dispatch(stream, { kind: "refused", refusal: refuse("bad-ack", "INVALID_ARGUMENT", text) });
@@ -241,42 +243,33 @@ export class Fanout implements Streams {
       this.#dispatch(stream, { kind: "refused", refusal: refuse("hello-twice", "INVALID_ARGUMENT", message) });
       return;
     }
-    const read = readHello(hello, limits, version);
-    if (read.kind === "refused") {
-      this.#dispatch(stream, read);
-      return;
-    }
-    const { introduction } = read;
-    const present = this.#byNode.get(introduction.node);
-    const admission = admit({
-      introduction,
-      identity: stream.port.identity,
-      peer: stream.port.peer,
-      present: present?.agent && { instance: present.agent.instance, peer: present.port.peer },
-      epoch: this.#catalog.epoch,
-      head: this.#catalog.head,
-      limits,
-      nowMs: now(),
+    const { identity, peer } = stream.port;
+    const nowMs = now();
+    const about = { identity, peer, epoch: this.#catalog.epoch, head: this.#catalog.head, limits, version, nowMs };
+    const admission = admitHello(hello, about, (node) => {
+      const present = this.#byNode.get(node);
+      return present?.agent && { instance: present.agent.instance, peer: present.port.peer };
     });
     if (admission.kind === "refused") {
       this.#dispatch(stream, admission);
       return;
     }
+    const { introduction } = admission;
     const { node, instance, cursor } = introduction;
-    const pace = this.#pace.take(node, now(), this.#options.random());
+    const pace = this.#pace.take(node, nowMs, this.#options.random());
     if (pace.kind === "later") {
       metrics.hellosDeferred.inc();
       this.#dispatch(stream, { ...pace, kind: "leave", reason: "overloaded" });
       return;
     }
-    this.replaced(node, stream.port.peer);
+    this.replaced(node, peer);
     if (admission.renameTo !== undefined) this.#rename(admission.renameTo, node);
     stream.agent = { node, instance };
     this.#byNode.set(node, stream);
     metrics.streamsOpened.inc();
     const epoch = this.#catalog.epoch;
     const applied = cursor !== undefined && isSameEpoch(cursor.epoch, epoch) ? cursor.revision : revisionZero;
-    fleet.connected(connectionOf(introduction, stream.port.peer, applied), this.#nowUs());
+    stream.node = fleet.connected(connectionOf(introduction, peer, applied), this.#nowUs());
     const elsewhere = this.#options.sentElsewhere?.(node) ?? revisionZero;
     const here = this.#sentBefore.recall(node, instance, epoch);
     this.#dispatch(stream, { kind: "hello", introduction, sentBefore: here > elsewhere ? here : elsewhere });
@@ -303,12 +296,13 @@ export class Fanout implements Streams {
   }
 
   #dispatch(stream: Stream, event: StreamEvent): void {
-    const { state, effects } = step(stream.state, event, this.#world, this.#options.now());
-    const before = stream.state;
+    const before = this.#steady.stateOf(stream);
+    const { state, effects } = step(before, event, this.#world, this.#options.now());
     if (state.phase === "ended" && before.phase === "open" && stream.agent !== undefined) {
       this.#sentBefore.remember(stream.agent.node, stream.agent.instance, this.#catalog.epoch, before.sent);
     }
     stream.state = state;
+    this.#steady.put(stream);
     if (isHoldChanged(before, state)) {
       const isCurrent = this.#byNode.get(stream.agent?.node ?? "") === stream;
       this.#held.changed(stream, before, state, isCurrent, this.#catalog.services);
@@ -317,15 +311,10 @@ export class Fanout implements Streams {
   }
 
   #perform(stream: Stream, effect: Effect): void {
-    const { metrics, fleet } = this.#options;
+    const { fleet } = this.#options;
     switch (effect.kind) {
       case "write":
-        metrics.sentMessages.inc();
-        metrics.sentBytes.inc(effect.bytes.length);
-        stream.port.write(effect.bytes, () => {
-          this.#flushed(stream);
-          this.#dispatch(stream, { kind: "written" });
-        });
+        this.#quick.write(stream, effect.bytes);
         return;
       case "request-snapshot":
         this.#turns.request(stream, urgencyOf(stream.state, this.#catalog.root));
@@ -340,13 +329,15 @@ export class Fanout implements Streams {
         this.#repairLog.noted(stream.agent?.node ?? "", effect.note, this.#options.now());
         return;
       case "sent":
-        if (stream.agent !== undefined) fleet.sent(stream.agent.node, effect.revision);
+        fleet.sent(stream.node, effect.revision);
         return;
       case "acked":
-        if (stream.agent !== undefined) {
-          const roundTripUs = effect.roundTripMs === undefined ? undefined : Math.round(effect.roundTripMs * 1_000);
-          fleet.acked(stream.agent.node, effect.ack, roundTripUs, this.#nowUs());
-        }
+        fleet.acked(
+          stream.node,
+          effect.ack,
+          effect.roundTripMs && Math.round(effect.roundTripMs * 1_000),
+          this.#nowUs(),
+        );
         return;
       case "end": {
         const { refusal } = effect;
@@ -369,6 +360,7 @@ export class Fanout implements Streams {
     this.#dispatch(stream, { kind: "closed" });
     this.#leave(stream, reason);
     this.#streams.delete(stream);
+    this.#steady.leave(stream);
     this.#lingering.gone(stream);
     if (this.#streams.size === 0) this.#drained?.();
   }
@@ -377,17 +369,25 @@ export class Fanout implements Streams {
   #leave(stream: Stream, reason: string): void {
     if (stream.hasLeft) return;
     stream.hasLeft = true;
-    this.#flushed(stream);
+    this.#flushed(stream, this.#options.now());
     this.#options.metrics.streamsEnded.with(reason).inc();
     const agent = stream.agent;
     if (agent === undefined || this.#byNode.get(agent.node) !== stream) return;
     this.#byNode.delete(agent.node);
-    this.#options.fleet.disconnected(agent.node, agent.instance, reason, this.#nowUs());
+    this.#options.fleet.disconnected(stream.node, agent.instance, reason, this.#nowUs());
   }
 
-  #flushed(stream: Stream): void {
-    stream.flush?.written(this.#options.now());
+  #flushed(stream: Stream, nowMs: number): void {
+    if (stream.flush === undefined) return;
+    stream.flush.written(nowMs);
     stream.flush = undefined;
+  }
+
+  #written(stream: Stream): void {
+    const nowMs = this.#options.now();
+    this.#flushed(stream, nowMs);
+    if (!this.#quick.written(stream)) this.#dispatch(stream, { kind: "written" });
+    else if (!this.#quick.publish(stream, nowMs)) this.#dispatch(stream, { kind: "published" });
   }
 
   #dispatchToAll(event: StreamEvent): void {

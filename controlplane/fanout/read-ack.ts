@@ -3,7 +3,7 @@
  * 2.3 us with protobuf-es. Everything else is left to protobuf-es, malformed messages included; `read-ack.property.test.ts` holds
  * it against that. Field numbers: discovery.proto.
  */
-import type { Ack, Counts, Durations } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Ack, Counts, Durations, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 
 const wireVarint = 0;
 const wireFixed64 = 1;
@@ -79,17 +79,28 @@ export function readPlainAck(message: Uint8Array): Ack | undefined {
     }
   }
   if (!isGood) return undefined;
-  return {
+  const ack: Ack = {
     $typeName: "weft.discovery.v1.Ack",
-    revision: BigInt(revision),
+    revision: bigintOf(revision),
     appliedAtUs: BigInt(appliedAtUs),
-    failures: [],
+    failures: noFailures,
     failuresTotal: 0,
     digest,
-    heartbeat: BigInt(heartbeat),
-    ...(durations !== undefined && { durations }),
-    ...(counts !== undefined && { counts }),
+    heartbeat: heartbeat === 0 ? 0n : BigInt(heartbeat),
   };
+  if (durations !== undefined) ack.durations = durations;
+  if (counts !== undefined) ack.counts = counts;
+  return ack;
+}
+
+// Thousands of acks say the same: what they leave behind is the same value too. Nobody adds to the list.
+const noFailures: Failure[] = [];
+let lastRevision = { number: 0, value: 0n };
+let lastDigest = { low: 0, high: 0, value: 0n };
+
+function bigintOf(number: number): bigint {
+  if (number !== lastRevision.number) lastRevision = { number, value: BigInt(number) };
+  return lastRevision.value;
 }
 
 // Numbers beyond 2^53 are left to protobuf-es.
@@ -118,7 +129,10 @@ function readFixed64(): bigint {
   const low = readWord(at);
   const high = readWord(at + 4);
   at += 8;
-  return (BigInt(high) << 32n) | BigInt(low);
+  if (low !== lastDigest.low || high !== lastDigest.high) {
+    lastDigest = { low, high, value: (BigInt(high) << 32n) | BigInt(low) };
+  }
+  return lastDigest.value;
 }
 
 function readWord(from: number): number {

@@ -39,10 +39,39 @@ export interface SmallResponse {
 
 const logKinds: Record<HistoryKind, LogKind> = { memory: LogKind.MEMORY, redis: LogKind.REDIS };
 
+/** The bytes may be those of others: nobody changes them, nor the view. */
 export function encodeSmallResponse(of: SmallResponse): Uint8Array {
   const { welcome, nodeView, synced, heartbeat, digestQuery } = of;
   const isMore = welcome !== undefined || nodeView !== undefined || synced !== undefined || digestQuery !== undefined;
   if (!isMore && heartbeat !== undefined) return encodeHeartbeat(heartbeat);
+  const isGreeting = welcome !== undefined && heartbeat === undefined && digestQuery === undefined;
+  return isGreeting && nodeView !== undefined ? greet(welcome, nodeView, synced) : encode(of);
+}
+
+interface Greeting extends WelcomeFacts {
+  readonly synced: Revision | undefined;
+  readonly bytes: Uint8Array;
+}
+
+// The last one with each view: thousands of agents that come back at once are told the same.
+const greetings = new WeakMap<NodeView, Greeting>();
+
+function greet(welcome: WelcomeFacts, nodeView: NodeView, synced: Revision | undefined): Uint8Array {
+  const { epoch, historyKind, limits, version } = welcome;
+  const known = greetings.get(nodeView);
+  const isSame =
+    known?.epoch === epoch &&
+    known.historyKind === historyKind &&
+    known.limits === limits &&
+    known.version === version &&
+    known.synced === synced;
+  if (isSame) return known.bytes;
+  const bytes = encode({ welcome, nodeView, synced });
+  greetings.set(nodeView, { epoch, historyKind, limits, version, synced, bytes });
+  return bytes;
+}
+
+function encode({ welcome, nodeView, synced, heartbeat, digestQuery }: SmallResponse): Uint8Array {
   return toBinary(
     SyncResponseSchema,
     create(SyncResponseSchema, {

@@ -2,6 +2,7 @@
  * Makes and shares transfers: the delta from a revision to the head is assembled once for all streams that lack it, and
  * streams that need a snapshot at about the same time read one cut.
  */
+import { revisionZero } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -79,6 +80,12 @@ export class Transfers {
       this.#deltasBytes += bytes;
     }
     return made;
+  }
+
+  /** Size of the delta from the revision before the head. */
+  headDeltaBytes(): number {
+    const { head } = this.#catalog;
+    return head === revisionZero ? 0 : (this.delta((head - 1) as Revision)?.bytes ?? 0);
   }
 
   /** A snapshot of the head, or of a revision shortly before if `isGood` says so. */

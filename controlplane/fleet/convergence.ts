@@ -23,6 +23,8 @@ export interface Converged {
   readonly nodes: number;
 }
 
+const none: readonly Converged[] = [];
+
 interface Followed {
   readonly revision: Revision;
   readonly committedAtUs: number;
@@ -87,7 +89,7 @@ export class Convergence {
 
   /** @param after The revision that the node had acked before: everything up to it is counted. */
   acked(slot: number, after: Revision, upTo: Revision, nowUs: number): readonly Converged[] {
-    const converged: Converged[] = [];
+    let converged: Converged[] | undefined;
     // Revisions are consecutive.
     const first = this.#followed[0]?.revision ?? 0;
     for (let i = Math.max(0, after + 1 - first); i < this.#followed.length; i++) {
@@ -99,10 +101,10 @@ export class Convergence {
         const percent = percents[followed.next] ?? 100;
         if (followed.have * 100 < percent * followed.nodes) break;
         const { revision, nodes, committedAtUs } = followed;
-        converged.push({ revision, percent, committedAtUs, elapsedUs: nowUs - committedAtUs, nodes });
+        (converged ??= []).push({ revision, percent, committedAtUs, elapsedUs: nowUs - committedAtUs, nodes });
       }
     }
-    return converged;
+    return converged ?? none;
   }
 
   /** Unix microseconds; undefined if the revision is not followed. */

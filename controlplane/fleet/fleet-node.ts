@@ -11,7 +11,7 @@ import type { NodeConnection } from "./fleet-observer.ts";
 export type NodeStream =
   | { readonly kind: "never" }
   /** `hasAcked`: on this stream. What a node ran before it reconnected does not count. */
-  | { readonly kind: "open"; readonly instance: bigint; readonly peer: string; readonly hasAcked: boolean }
+  | { readonly kind: "open"; readonly instance: bigint; readonly peer: string; hasAcked: boolean }
   | { readonly kind: "closed"; readonly atMs: number; readonly reason: string };
 
 /** A failure that holds waits. */
@@ -23,6 +23,8 @@ export interface BlockingFailure {
   readonly goodAt: Revision;
 }
 
+// One of each for all nodes: what an ack leaves behind is little then.
+const noFailures: readonly Failure[] = [];
 const none: readonly BlockingFailure[] = [];
 
 export class FleetNode {
@@ -34,7 +36,7 @@ export class FleetNode {
   received: Revision = revisionZero;
   /** Newest revision it acked, of the current epoch. */
   applied: Revision = revisionZero;
-  failures: readonly Failure[] = [];
+  failures = noFailures;
   failuresTotal = 0;
   blocking: readonly BlockingFailure[] = [];
   /** Why the control plane gives it no state; undefined: it does. */
@@ -51,7 +53,8 @@ export class FleetNode {
   seenMs = 0;
   // Newest ack that proves that no service but those in `#failing` failed.
   #goodAt: Revision = revisionZero;
-  readonly #failing = new Map<bigint, Revision>();
+  // Undefined: never one.
+  #failing: Map<bigint, Revision> | undefined;
 
   constructor(name: string, slot: number) {
     this.name = name;
@@ -90,12 +93,12 @@ export class FleetNode {
 
   /** `head` bounds what can be acked. */
   acked(ack: Ack, head: Revision, roundTripUs: number | undefined, nowMs: number): void {
-    if (this.stream.kind === "open" && !this.stream.hasAcked) this.stream = { ...this.stream, hasAcked: true };
+    if (this.stream.kind === "open") this.stream.hasAcked = true;
     const applied = revision(Math.min(Number(ack.revision), head));
     if (applied < this.applied) this.#retreatTo(applied);
     this.applied = applied;
     this.sent(applied);
-    this.failures = ack.failures;
+    this.failures = ack.failures.length === 0 ? noFailures : ack.failures;
     this.failuresTotal = Math.max(ack.failuresTotal, ack.failures.length);
     this.#judge();
     if (ack.addresses !== undefined) this.#reported(ack.addresses);
@@ -114,23 +117,25 @@ export class FleetNode {
   epochStarted(): void {
     this.#retreatTo(revisionZero);
     this.received = revisionZero;
-    if (this.stream.kind === "open") this.stream = { ...this.stream, hasAcked: false };
+    if (this.stream.kind === "open") this.stream.hasAcked = false;
   }
 
   #retreatTo(to: Revision): void {
     if (this.applied > to) this.applied = to;
     if (this.#goodAt > to) this.#goodAt = to;
+    if (this.#failing === undefined) return;
     for (const [service, goodAt] of this.#failing) if (goodAt > to) this.#failing.set(service, to);
     this.blocking = this.blocking.map((entry) => (entry.goodAt > to ? { ...entry, goodAt: to } : entry));
   }
 
   #judge(): void {
     // Almost every ack of almost every node.
-    if (this.failuresTotal === 0 && this.#failing.size === 0) {
+    if (this.failuresTotal === 0 && this.#failing === undefined) {
       this.#goodAt = this.applied;
       this.blocking = none;
       return;
     }
+    const failing = (this.#failing ??= new Map());
     const blocking: BlockingFailure[] = [];
     const listed = new Set<bigint>();
     let isComplete = this.failuresUnlisted === 0;
@@ -143,12 +148,13 @@ export class FleetNode {
       }
       const service = resourceId("service", failure.service);
       listed.add(service);
-      const goodAt = this.#failing.get(service) ?? this.#goodAt;
-      this.#failing.set(service, goodAt);
+      const goodAt = failing.get(service) ?? this.#goodAt;
+      failing.set(service, goodAt);
       blocking.push({ failure, service, goodAt });
     }
     if (isComplete) {
-      for (const service of this.#failing.keys()) if (!listed.has(service)) this.#failing.delete(service);
+      for (const service of failing.keys()) if (!listed.has(service)) failing.delete(service);
+      if (failing.size === 0) this.#failing = undefined;
       this.#goodAt = this.applied;
     }
     this.blocking = blocking;

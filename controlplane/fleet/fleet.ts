@@ -10,8 +10,9 @@ import type { Commit } from "../catalog/resource.ts";
 import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import { ChoosabilityIndex } from "./choosability.ts";
 import type { FleetEvent } from "./fleet-event.ts";
-import type { FleetNode } from "./fleet-node.ts";
-import type { CommitSteps, FleetObserver, NodeConnection } from "./fleet-observer.ts";
+import { FleetNode } from "./fleet-node.ts";
+import type { CommitSteps, FleetObserver, NodeConnection, NodeRef } from "./fleet-observer.ts";
+import { nameOf } from "./fleet-observer.ts";
 import { missingReason } from "./missing-reason.ts";
 import { NodeTable } from "./node-table.ts";
 import { ServiceChanges } from "./service-changes.ts";
@@ -21,6 +22,8 @@ import type { WaitAnswer, WaitAsked, WaitContext } from "./waits.ts";
 
 /** Services that a commit event names. */
 const servicesNamedMax = 16;
+
+const statusChanged: FleetEvent = { kind: "status" };
 
 export class Fleet implements FleetObserver {
   readonly table: NodeTable;
@@ -149,23 +152,25 @@ export class Fleet implements FleetObserver {
     this.#emit({ kind: "flushed", revision, nowUs });
   }
 
-  connected(connection: NodeConnection, nowUs: number): void {
+  connected(connection: NodeConnection, nowUs: number): NodeRef {
     const node = this.table.getOrAdd(connection.node);
     node.connected(connection, nowUs / 1_000);
     this.table.convergence.connected(node.slot);
     this.#tally = undefined;
     this.#emit({ kind: "connected", node, nowUs });
+    return node;
   }
 
-  sent(node: string, revision: Revision): void {
-    this.table.get(node)?.sent(revision);
-    this.#emit({ kind: "status" });
+  sent(of: NodeRef, revision: Revision): void {
+    this.#nodeOf(of)?.sent(revision);
+    this.#emit(statusChanged);
   }
 
-  acked(name: string, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
-    const node = this.table.get(name);
-    if (node === undefined || node.stream.kind !== "open") return;
-    const { applied, stream, failures, failuresTotal } = node;
+  acked(of: NodeRef, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
+    const node = this.#nodeOf(of);
+    if (node?.stream.kind !== "open") return;
+    const { applied, failures, failuresTotal } = node;
+    const isFirst = !node.stream.hasAcked;
     node.acked(ack, this.#head, roundTripUs, nowUs / 1_000);
     const { convergence, revisions } = this.table;
     const converged = convergence.acked(node.slot, applied, node.applied, nowUs);
@@ -175,7 +180,7 @@ export class Fleet implements FleetObserver {
     const isNew =
       hasAdvanced ||
       node.applied < applied ||
-      !stream.hasAcked ||
+      isFirst ||
       failuresTotal !== node.failuresTotal ||
       !areSame(failures, node.failures);
     if (isNew) this.#tally = undefined;
@@ -185,8 +190,8 @@ export class Fleet implements FleetObserver {
     for (const each of converged) this.#emit({ kind: "converged", converged: each });
   }
 
-  held(name: string, reason: string | undefined): void {
-    const node = this.table.get(name);
+  held(of: NodeRef, reason: string | undefined): void {
+    const node = this.#nodeOf(of);
     if (node?.stream.kind !== "open" || node.heldReason === reason) return;
     node.heldReason = reason;
     this.#nodesChanged();
@@ -194,17 +199,21 @@ export class Fleet implements FleetObserver {
 
   removalHeld(removal: HeldRemoval | undefined): void {
     this.#heldRemoval = removal;
-    this.#emit({ kind: "status" });
+    this.#emit(statusChanged);
   }
 
-  disconnected(name: string, instance: bigint, reason: string, nowUs: number): void {
-    const node = this.table.get(name);
+  disconnected(of: NodeRef, instance: bigint, reason: string, nowUs: number): void {
+    const node = this.#nodeOf(of);
     // The end of a stream that another has taken the place of says nothing about that one.
     if (node?.stream.kind !== "open" || node.stream.instance !== instance) return;
     node.disconnected(reason, nowUs / 1_000);
     this.table.convergence.disconnected(node.slot);
     this.#tally = undefined;
     this.#emit({ kind: "disconnected", node, reason, nowUs });
+  }
+
+  #nodeOf(of: NodeRef): FleetNode | undefined {
+    return of instanceof FleetNode ? of : this.table.get(nameOf(of));
   }
 
   #context(): WaitContext {
@@ -223,7 +232,7 @@ export class Fleet implements FleetObserver {
 
   #nodesChanged(): void {
     this.#tally = undefined;
-    this.#emit({ kind: "status" });
+    this.#emit(statusChanged);
   }
 
   #emit(event: FleetEvent): void {
@@ -236,6 +245,7 @@ function* nodesOf(table: NodeTable): Generator<FleetNode | undefined> {
 }
 
 function areSame(a: readonly Failure[], b: readonly Failure[]): boolean {
+  if (a === b) return true;
   if (a.length !== b.length) return false;
   return a.every((failure, i) => {
     const other = b[i];

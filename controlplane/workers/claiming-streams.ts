@@ -7,9 +7,8 @@ import { revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
 import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { admit } from "../fanout/admission.ts";
+import { admitHello } from "../fanout/admission.ts";
 import type { Fanout } from "../fanout/fanout.ts";
-import { readHello } from "../fanout/hello.ts";
 import type { AgentRequest } from "../fanout/reported-digests.ts";
 import type { StreamLimits } from "../fanout/stream-limits.ts";
 import type { StreamInput, StreamPort } from "../fanout/stream-port.ts";
@@ -96,7 +95,8 @@ export class ClaimingStreams implements Pick<Fanout, "open" | "throttled"> {
     let waiting: Waiting | undefined;
     let hasAsked = false;
     return {
-      ...input,
+      refuse: (refusal) => input.refuse(refusal),
+      leave: (reason, message, retryAfterMs) => input.leave(reason, message, retryAfterMs),
       receive: (request) => {
         if (waiting !== undefined && !waiting.isOver) {
           if (waiting.requests.length >= waitingMax) input.leave("flooding", "too many messages before an answer");
@@ -142,23 +142,13 @@ export class ClaimingStreams implements Pick<Fanout, "open" | "throttled"> {
   #ask({ identity, peer }: StreamPort, input: StreamInput, request: AgentRequest): Waiting | undefined {
     const { limits, version, epoch, now, outbox } = this.#options;
     if (request.message.case !== "hello") return undefined;
-    const read = readHello(request.message.value, limits, version);
-    if (read.kind === "refused") return undefined;
-    const { introduction } = read;
-    const admission = admit({
-      introduction,
-      identity,
-      peer,
-      present: undefined,
-      epoch: epoch(),
-      // This worker may not have yet what another one has sent.
-      head: Number.MAX_SAFE_INTEGER as Revision,
-      limits,
-      nowMs: now(),
-    });
+    // This worker may not have yet what another one has sent.
+    const head = Number.MAX_SAFE_INTEGER as Revision;
+    const about = { identity, peer, epoch: epoch(), head, limits, version, nowMs: now() };
+    const admission = admitHello(request.message.value, about, () => undefined);
     if (admission.kind === "refused") return undefined;
     const claim = ++this.#claims;
-    const { node, instance, cursor } = introduction;
+    const { node, instance, cursor } = admission.introduction;
     const waiting = { node, input, requests: [request], isOver: false };
     this.#waiting.set(claim, waiting);
     outbox.put({ kind: "claim", claim: { claim, node, instance, cursor, identity, peer } });

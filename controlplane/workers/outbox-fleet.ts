@@ -3,7 +3,8 @@ import { toBinary } from "@bufbuild/protobuf";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { AckSchema, VersionsSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { FleetObserver, NodeConnection } from "../fleet/fleet-observer.ts";
+import { nameOf } from "../fleet/fleet-observer.ts";
+import type { FleetObserver, NodeConnection, NodeRef } from "../fleet/fleet-observer.ts";
 import type { Outbox } from "./outbox.ts";
 
 export class OutboxFleet implements FleetObserver {
@@ -33,27 +34,29 @@ export class OutboxFleet implements FleetObserver {
     return this.#served;
   }
 
-  connected(connection: NodeConnection, nowUs: number): void {
+  connected(connection: NodeConnection, nowUs: number): NodeRef {
     this.#connections++;
     this.#served.add(connection.node);
     const { versions: message, ...rest } = connection;
     const versions = message === undefined ? undefined : toBinary(VersionsSchema, message);
     this.#outbox.put({ kind: "connected", claim: this.#claim, connection: rest, versions, nowUs });
+    return connection.node;
   }
 
-  sent(node: string, revision: Revision): void {
-    this.#outbox.put({ kind: "sent", node, revision });
+  sent(node: NodeRef, revision: Revision): void {
+    this.#outbox.put({ kind: "sent", node: nameOf(node), revision });
   }
 
-  acked(node: string, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
-    this.#outbox.put({ kind: "acked", node, ack: toBinary(AckSchema, ack), roundTripUs, nowUs });
+  acked(node: NodeRef, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
+    this.#outbox.put({ kind: "acked", node: nameOf(node), ack: toBinary(AckSchema, ack), roundTripUs, nowUs });
   }
 
-  held(node: string, reason: string | undefined): void {
-    this.#outbox.put({ kind: "held", node, reason });
+  held(node: NodeRef, reason: string | undefined): void {
+    this.#outbox.put({ kind: "held", node: nameOf(node), reason });
   }
 
-  disconnected(node: string, instance: bigint, reason: string, nowUs: number): void {
+  disconnected(of: NodeRef, instance: bigint, reason: string, nowUs: number): void {
+    const node = nameOf(of);
     this.#served.delete(node);
     this.#outbox.put({ kind: "disconnected", node, instance, reason, nowUs });
   }

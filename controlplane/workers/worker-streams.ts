@@ -128,8 +128,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
   }
 
   headDeltaBytes(): number {
-    const { head } = this.#options.catalog;
-    return head === revisionZero ? 0 : (this.#transfers.delta((head - 1) as Revision)?.bytes ?? 0);
+    return this.#transfers.headDeltaBytes();
   }
 
   broadcast(commit: Commit): CommitFlush {

@@ -7,6 +7,7 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import type { Commit } from "@weft/controlplane/catalog/resource.ts";
 import type { StreamInput, StreamPort } from "@weft/controlplane/fanout/stream-port.ts";
 import { runFleet } from "@weft/controlplane/fleet/fleet-loop.ts";
+import { nameOf } from "@weft/controlplane/fleet/fleet-observer.ts";
 import type { FleetObserver } from "@weft/controlplane/fleet/fleet-observer.ts";
 import { Fleet } from "@weft/controlplane/fleet/fleet.ts";
 import { MemoryLog } from "@weft/controlplane/log/memory-log.ts";
@@ -284,12 +285,12 @@ function watched(fleet: Fleet, tap: Tap): FleetObserver {
     sent: (node, revision) => fleet.sent(node, revision),
     acked: (node, ack, roundTripUs, nowUs) => fleet.acked(node, ack, roundTripUs, nowUs),
     held: (node, reason) => {
-      tap.held(node, reason !== undefined);
+      tap.held(nameOf(node), reason !== undefined);
       fleet.held(node, reason);
     },
     removalHeld: (removal) => fleet.removalHeld(removal),
     disconnected: (node, instance, reason, nowUs) => {
-      tap.held(node, false);
+      tap.held(nameOf(node), false);
       fleet.disconnected(node, instance, reason, nowUs);
     },
   };
