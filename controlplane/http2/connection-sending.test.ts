@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
+import { Socket } from "node:net";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { grpcFrame } from "../fanout/testing-http2-client.ts";
 import type { ScriptedCall } from "./testing-front.ts";
 import { ScriptedFront, bytesOf, until } from "./testing-front.ts";
-import { frameType, initialWindowBytes, payloadBytesMax, setting, windowBytesMax } from "./frames.ts";
+import { Connection } from "./connection.ts";
+import { http2Bounds } from "./http2-bounds.ts";
+import { frame, frameType, initialWindowBytes, payloadBytesMax, setting, windowBytesMax } from "./frames.ts";
 
 /** Counts how often `written` is called. */
 function write(of: ScriptedCall, message: Uint8Array): { count: number } {
@@ -131,8 +134,14 @@ describe("sending within the windows", () => {
     await until(() => sum() === initialWindowBytes, "a window");
     await client.settled();
     assert.equal(sum(), initialWindowBytes);
-    client.grant(0, 100_010 - initialWindowBytes);
-    await until(() => sum() === 100_010, "the rest");
+    // Its own window is untouched, and nothing of it waits.
+    client.sync(5);
+    await client.settled();
+    write(front.call(2), bytesOf(1));
+    await client.settled();
+    assert.equal(client.dataOf(5).length, 0);
+    client.grant(0, 100_016 - initialWindowBytes);
+    await until(() => sum() + client.dataOf(5).length === 100_016, "the rest");
     assert.ok(client.dataOf(1).equals(grpcFrame(one)) && client.dataOf(3).equals(grpcFrame(two)));
   });
 });
@@ -216,11 +225,16 @@ describe("ends", () => {
     await client.settled();
     assert.equal(client.resetCode(3), 7);
     call.call.end(0, "");
-    // Answers are due in the same turn as the end.
-    client.data(1, Buffer.alloc(1)).frame("data", 1, 1).send(Buffer.alloc(0));
+    const problems: string[] = [];
+    for (const socket of front.sockets) socket.on("error", (error) => problems.push(error.message));
+    // An answer is due in the same turn as the end, after which nothing can be written.
+    client.send(
+      Buffer.concat([frame(frameType.data, 1, 1, Buffer.alloc(0)), frame(frameType.ping, 0, 0, Buffer.alloc(8))]),
+    );
     await until(() => client.isClosed, "the end");
     assert.equal(client.dataOf(1).length, 25);
     assert.ok(client.isEnded(1));
+    assert.ok(!problems.includes("write after end"), problems.join());
   });
 
   test("GOAWAY on a connection without a call closes it", async () => {
@@ -250,7 +264,7 @@ describe("ends", () => {
     await until(() => client.isClosed, "the end");
   });
 
-  test("a client that does not read why it is ended is cut", async () => {
+  test("a client that reads nothing is cut when its call is over", async () => {
     await using front = await ScriptedFront.start({ bounds: { idleMs: 1_000 } });
     const [client, { call }] = await front.opened(windowBytesMax);
     client.grant(0, windowBytesMax - initialWindowBytes);
@@ -258,13 +272,39 @@ describe("ends", () => {
     client.stall();
     // More than the kernel keeps for it.
     call.write(new Uint8Array(64 * 1_024 * 1_024), () => undefined);
-    call.end(0, "");
-    for (const connection of front.connections) connection.goAway();
-    client.frame("data", 1, 1);
     client.reset(1);
     await until(() => front.call().closedCount === 1, "the end of the call");
-    for (const nowMs of [2_000, 4_000]) for (const connection of front.connections) connection.tick(nowMs);
+    for (const connection of front.connections) connection.tick(1_001);
     await until(() => front.connections.size === 0, "the end");
+  });
+
+  test("a client that does not even read why it is ended is cut", async () => {
+    class StuckSocket extends Socket {
+      isStuck = false;
+      override _write(_bytes: unknown, _encoding: unknown, done: () => void): void {
+        if (!this.isStuck) done();
+      }
+    }
+    const socket = new StuckSocket();
+    const bounds = { ...http2Bounds, idleMs: 1_000 };
+    const [serves, unused] = [() => true, () => assert.fail("there is no call")];
+    let leftCount = 0;
+    const left = (): void => void leftCount++;
+    const connection = new Connection(socket, {
+      bounds,
+      now: () => 0,
+      serves,
+      messageBytesMax: 1,
+      open: unused,
+      pass: unused,
+      left,
+    });
+    connection.start(Buffer.alloc(0));
+    socket.isStuck = true;
+    connection.tick(1_001);
+    assert.equal(socket.destroyed, false);
+    connection.tick(1_002);
+    await until(() => leftCount === 1, "the end");
   });
 
   test("a client that reads nothing pins one batch beside its message", async () => {
@@ -362,7 +402,7 @@ describe("any order of writes, ends, grants and settings", () => {
         assert.ok(written <= due);
         client.close();
       }),
-      { numRuns: 40 },
+      { numRuns: 15 },
     );
   });
 
