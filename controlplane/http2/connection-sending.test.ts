@@ -290,15 +290,8 @@ describe("ends", () => {
     const [serves, unused] = [() => true, () => assert.fail("there is no call")];
     let leftCount = 0;
     const left = (): void => void leftCount++;
-    const connection = new Connection(socket, {
-      bounds,
-      now: () => 0,
-      serves,
-      messageBytesMax: 1,
-      open: unused,
-      pass: unused,
-      left,
-    });
+    const options = { bounds, now: () => 0, serves, messageBytesMax: 1, open: unused, left };
+    const connection = new Connection(socket, options, unused);
     connection.start(Buffer.alloc(0));
     socket.isStuck = true;
     connection.tick(1_001);

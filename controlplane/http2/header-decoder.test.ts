@@ -186,6 +186,28 @@ describe("bounds", () => {
     });
   }
 
+  test("connections that begin with the same block have each a table of its own after it", () => {
+    const first = Buffer.concat([hex("3fe1 01"), one]);
+    const other = Buffer.concat([hex("40"), text("b"), text("2")]);
+    const decoders = [new HeaderDecoder(plenty), new HeaderDecoder(plenty), new HeaderDecoder(plenty)];
+    for (const decoder of decoders) assert.deepEqual(decoder.decode(first), [["a", "1"]]);
+    decoders[1]?.decode(other);
+    assert.deepEqual(decoders[0]?.decode(hex("be")), [["a", "1"]]);
+    assert.deepEqual(decoders[2]?.decode(hex("be")), [["a", "1"]]);
+    assert.deepEqual(decoders[1]?.decode(hex("bebf"))?.length, 2);
+    // 256 bytes hold no eighth entry of 34.
+    for (let i = 0; i < 7; i++) decoders[2]?.decode(other);
+    assert.equal(decoders[2]?.decode(hex("c4"))?.length, 1);
+    assert.throws(() => decoders[2]?.decode(hex("c5")), ConnectionError);
+  });
+
+  test("a first block beyond its bounds for one connection is none for another with larger ones", () => {
+    const first = Buffer.concat([one, one, one]);
+    assert.equal(new HeaderDecoder({ listBytesMax: 1_000, pairsMax: 2 }).decode(first), undefined);
+    assert.equal(new HeaderDecoder({ listBytesMax: 1_000, pairsMax: 2 }).decode(first), undefined);
+    assert.equal(new HeaderDecoder(plenty).decode(first)?.length, 3);
+  });
+
   test("an entry larger than the table empties it", () => {
     const decoder = new HeaderDecoder(plenty);
     decoder.decode(one);
