@@ -5,6 +5,7 @@
 import { errorCode, frame, frameFlag, frameHeaderBytes, frameType, payloadBytesMax } from "./frames.ts";
 import { resetFrame, windowBytesMax, windowUpdateFrame, writeFrameHeader } from "./frames.ts";
 import type { ErrorCode } from "./frames.ts";
+import { framedMessage, messageHeader, wholeFrames } from "./framed-messages.ts";
 import { responseHeaders, trailers } from "./headers.ts";
 import { MessageReader, messageHeaderBytes } from "./message-reader.ts";
 import type { Unreadable } from "./message-reader.ts";
@@ -236,14 +237,22 @@ export class Http2Call {
     const batch = Math.min(end - outgoing.at, this.#window, this.#carrier.window, batchBytesMax);
     if (batch <= 0) return false;
     const batchEnd = outgoing.at + batch;
+    this.#isBatchOut = true;
     this.#carrier.cork();
     if (!this.#hasHeaders) this.#carrier.write(this.#headers());
+    const whole = wholeFrames(this.id, message, outgoing.at, batch);
+    if (whole !== undefined) {
+      this.#spend(whole.bytes);
+      outgoing.at += whole.bytes;
+      this.#carrier.write(whole.frames, (error) => this.#batchDone(outgoing, error));
+      this.#carrier.uncork();
+      return true;
+    }
     while (outgoing.at < batchEnd) {
       const bytes = Math.min(payloadBytesMax, batchEnd - outgoing.at);
       const isLast = outgoing.at + bytes === batchEnd;
       this.#sendFrame(outgoing, bytes, isLast ? (error) => this.#batchDone(outgoing, error) : undefined);
     }
-    this.#isBatchOut = true;
     this.#carrier.uncork();
     return true;
   }
@@ -277,23 +286,3 @@ export class Http2Call {
 }
 
 const emptyBuffer = Buffer.alloc(0);
-
-function messageHeader(message: Uint8Array): Buffer {
-  const header = Buffer.alloc(messageHeaderBytes);
-  header.writeUInt32BE(message.length, 1);
-  return header;
-}
-
-// A broadcast writes the same bytes to one call after the other, and the only call of a connection has the same id in all of them.
-let lastId = 0;
-let lastMessage: Uint8Array | undefined;
-let lastFramed: Buffer = emptyBuffer;
-
-function framedMessage(id: number, message: Uint8Array): Buffer {
-  if (message === lastMessage && id === lastId) return lastFramed;
-  const payload = Buffer.concat([messageHeader(message), message]);
-  lastId = id;
-  lastMessage = message;
-  lastFramed = frame(frameType.data, 0, id, payload);
-  return lastFramed;
-}

@@ -99,7 +99,7 @@ export class Connection implements Carrier {
   // ---- for calls
 
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): void {
-    this.#frames.earn(this.#options.bounds.framesPerSent);
+    this.#frames.earn(this.#options.bounds.framesPerSent * Math.ceil(bytes.length / payloadBytesMax));
     const answers = this.#answers;
     if (answers.length > 0) this.#answers = [];
     this.#socket.write(answers.length > 0 ? Buffer.concat([...answers, bytes]) : bytes, done);

@@ -1,0 +1,74 @@
+/**
+ * Messages as they go over a connection, made once for all calls that send the same: a broadcast writes the same bytes to one call
+ * after the other, agents that come at once are sent the same snapshot, and the only call of a connection has the same id in all
+ * of them.
+ */
+import { frame, frameHeaderBytes, frameType, payloadBytesMax, writeFrameHeader } from "./frames.ts";
+import { messageHeaderBytes } from "./message-reader.ts";
+
+/** The first call of a connection, and the only one of an agent that stays. */
+const sharedId = 1;
+
+let lastId = 0;
+let lastMessage: Uint8Array | undefined;
+let lastFramed: Buffer = Buffer.alloc(0);
+
+/** One DATA frame. @param message At most `payloadBytesMax` with its header. */
+export function framedMessage(id: number, message: Uint8Array): Buffer {
+  if (message === lastMessage && id === lastId) return lastFramed;
+  const payload = Buffer.concat([messageHeader(message), message]);
+  lastId = id;
+  lastMessage = message;
+  lastFramed = frame(frameType.data, 0, id, payload);
+  return lastFramed;
+}
+
+const framedWhole = new WeakMap<Uint8Array, Buffer>();
+
+/**
+ * Whole frames of a large message, without a copy.
+ * @param at Of the message and its header: what was sent.
+ * @param bytesMax Of these: what may be sent.
+ * @returns undefined: it is not shared, or what may be sent is not even one frame as it was made.
+ */
+export function wholeFrames(
+  id: number,
+  message: Uint8Array,
+  at: number,
+  bytesMax: number,
+): { readonly frames: Buffer; readonly bytes: number } | undefined {
+  if (id !== sharedId || at % payloadBytesMax !== 0) return undefined;
+  const left = messageHeaderBytes + message.length - at;
+  const bytes = bytesMax >= left ? left : bytesMax - (bytesMax % payloadBytesMax);
+  if (bytes === 0) return undefined;
+  let framed = framedWhole.get(message);
+  if (framed === undefined) {
+    framed = framedInParts(message);
+    framedWhole.set(message, framed);
+  }
+  const from = (at / payloadBytesMax) * (payloadBytesMax + frameHeaderBytes);
+  const headers = Math.ceil(bytes / payloadBytesMax) * frameHeaderBytes;
+  return { frames: framed.subarray(from, from + bytes + headers), bytes };
+}
+
+export function messageHeader(message: Uint8Array): Buffer {
+  const header = Buffer.alloc(messageHeaderBytes);
+  header.writeUInt32BE(message.length, 1);
+  return header;
+}
+
+function framedInParts(message: Uint8Array): Buffer {
+  const end = messageHeaderBytes + message.length;
+  const framed = Buffer.allocUnsafeSlow(end + Math.ceil(end / payloadBytesMax) * frameHeaderBytes);
+  let to = 0;
+  for (let at = 0; at < end; at += payloadBytesMax) {
+    const length = Math.min(payloadBytesMax, end - at);
+    writeFrameHeader(framed, to, length, frameType.data, 0, sharedId);
+    to += frameHeaderBytes;
+    if (at === 0) framed.set(messageHeader(message), to);
+    const piece = message.subarray(Math.max(0, at - messageHeaderBytes), at + length - messageHeaderBytes);
+    framed.set(piece, to + length - piece.length);
+    to += length;
+  }
+  return framed;
+}
