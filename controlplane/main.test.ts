@@ -60,7 +60,8 @@ status: {addresses: [{type: InternalIP, address: ${internalIp}}]}
 }
 
 // What every program has, and what belongs to a part of this one.
-const subsystemName = /^weft_(?:build_info|metrics_series|(?:process|source|kubernetes|compile|catalog|log|fanout|fleet)_)/;
+const subsystemName =
+  /^weft_(?:build_info|metrics_series|(?:process|source|kubernetes|compile|catalog|log|fanout|fleet)_)/;
 
 const both = [{ address: "10.0.0.1" }, { address: "10.0.0.2" }];
 const files = { "service.yaml": service, "slice.yaml": slice(both), "nodes.yaml": nodeObject("n1", "192.168.0.1") };
