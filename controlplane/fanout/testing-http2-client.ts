@@ -34,7 +34,7 @@ export class RawClient {
 
   constructor(address: string) {
     const [host = "", port = ""] = address.split(":");
-    this.#socket = connect(Number(port), host);
+    this.#socket = connect({ host, port: Number(port), noDelay: true });
     this.#socket.on("error", () => undefined);
     this.#socket.on("data", (bytes: Buffer) => this.#read(bytes));
     this.closed = new Promise((resolve) => this.#socket.once("close", () => resolve()));
