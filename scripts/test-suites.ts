@@ -7,7 +7,7 @@ export interface Suite {
   /** "proto", "nodeagent kernel". */
   readonly name: string;
   readonly need: Need;
-  /** They share the machine's cgroups, mounts and maps, or need most of its CPU: one at a time. */
+  /** Its files share the machine's cgroups, mounts and maps, or need much of its CPU: one at a time, also with those of other suites of its need. */
   readonly isSerial: boolean;
   readonly files: readonly string[];
 }

@@ -40,7 +40,8 @@ export function startKubeProxy({ lab, api }: Stage): MeasuredProxy {
 
 /** Undefined: it can run. Else what is missing and what to do. */
 export function missingForKubeProxy(): string | undefined {
-  if (!fs.existsSync(program)) return "there is no kube-proxy: run 'npm run kube:build' (needs Go >= 1.26)";
+  if (!fs.existsSync(program))
+    return "there is no kube-proxy: run 'npm run kube:build -- kube-proxy' (needs Go >= 1.26)";
   const hasNft = (process.env["PATH"] ?? "").split(":").some((folder) => fs.existsSync(path.join(folder, "nft")));
   return hasNft ? undefined : "there is no nft: run 'apt-get install nftables'";
 }
