@@ -215,7 +215,7 @@ test("a refused manifest is said once and counted, and the rest is served", asyn
   await plane.logged(/info revision revision=2 /);
   assert.equal(plane.stderr.match(/refused: bad\.yaml: Service shop\/bad: spec\.ports\[0\]\.port/g)?.length, 1);
   assert.equal(plane.stderr.match(/refused: broken\.yaml:\d+: /g)?.length, 1);
-  assert.match((await plane.get("/metrics")).body, /^weft_source_refusals 2$/m);
+  assert.match((await plane.get("/metrics")).body, /^weft_source_refused 2$/m);
 });
 
 test("HTTP waits are for the caller's own address and answer with counts", async () => {

@@ -17,7 +17,7 @@ export function refusalReporter(
   });
   metrics.observed(
     "gauge",
-    { name: "weft_source_refusals", help: "Manifests, objects and endpoints that are refused now." },
+    { name: "weft_source_refused", help: "Manifests, objects and endpoints that are refused now." },
     () => standing,
   );
   return (added, cleared) => {

@@ -175,6 +175,8 @@ describe("metrics", () => {
     const described = { name: "weft_x_total", help: "X." };
     metrics.counter(described);
     assert.throws(() => metrics.counter(described), /exists already/);
+    // One family of OpenMetrics.
+    assert.throws(() => metrics.gauge({ name: "weft_x", help: "" }), /exists already, as weft_x_total/);
     assert.throws(() => metrics.counter({ name: "weft_y", help: "" }), /_total/);
     assert.throws(() => metrics.gauge({ name: "weft-y", help: "" }), /not a metric name/);
     assert.throws(() => metrics.gaugeWith({ name: "weft_z", help: "" }, ["le"]), /cannot have a label/);

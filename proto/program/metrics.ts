@@ -65,6 +65,7 @@ interface Metric extends Description {
 }
 
 export class Metrics {
+  // By family: a gauge `a` and a counter `a_total` would be one.
   readonly #metrics = new Map<string, Metric>();
   readonly #overflow: Labelled<Counter>;
 
@@ -137,7 +138,7 @@ export class Metrics {
 
   print(as: Exposition = "text"): string {
     let text = "";
-    for (const metric of this.#metrics.values()) {
+    for (const [openFamily, metric] of this.#metrics) {
       let samples: string;
       try {
         samples = metric.print(metric.name, as);
@@ -145,8 +146,7 @@ export class Metrics {
         continue;
       }
       if (samples === "") continue;
-      // In OpenMetrics a counter's family is named without the suffix of its sample.
-      const family = as === "openmetrics" && metric.type === "counter" ? metric.name.slice(0, -6) : metric.name;
+      const family = as === "openmetrics" ? openFamily : metric.name;
       text += `# HELP ${family} ${escapeHelp(metric.help)}\n# TYPE ${family} ${metric.type}\n${samples}`;
     }
     return as === "openmetrics" ? `${text}# EOF\n` : text;
@@ -176,8 +176,11 @@ export class Metrics {
 
   #add(metric: Metric): void {
     if (!/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(metric.name)) throw new RangeError(`not a metric name: ${metric.name}`);
-    if (this.#metrics.has(metric.name)) throw new RangeError(`the metric ${metric.name} exists already`);
-    this.#metrics.set(metric.name, metric);
+    // In OpenMetrics a counter's family is named without the suffix of its sample.
+    const family = metric.type === "counter" ? metric.name.slice(0, -"_total".length) : metric.name;
+    const present = this.#metrics.get(family);
+    if (present !== undefined) throw new RangeError(`the metric ${metric.name} exists already, as ${present.name}`);
+    this.#metrics.set(family, metric);
   }
 }
 
