@@ -13,15 +13,15 @@ import type { Header } from "../http2/header-decoder.ts";
 import type { Identify } from "./call-identity.ts";
 import { limitMessage, refuseCompressed, resetCall, watchStatus } from "./grpc-call.ts";
 import { statusCodes } from "./refusal.ts";
-import type { EndReason } from "./refusal.ts";
 import { SyncCalls } from "./sync-calls.ts";
-import type { SyncCall, SyncCallsOptions } from "./sync-calls.ts";
+import type { BreakReason, SyncCall, SyncCallsOptions } from "./sync-calls.ts";
 
 /** What grpc-js ends by itself. */
-const endReasons: ReadonlyMap<status, EndReason> = new Map([
+const breakReasons: ReadonlyMap<status, BreakReason> = new Map([
   [status.RESOURCE_EXHAUSTED, "too-large"],
   // Compressed messages.
   [status.UNIMPLEMENTED, "malformed"],
+  [status.DEADLINE_EXCEEDED, "deadline"],
 ]);
 
 export interface DiscoveryServiceOptions extends SyncCallsOptions {
@@ -71,7 +71,7 @@ function serveGrpc(call: SyncDuplex, calls: SyncCalls, options: DiscoveryService
   // Reasons of grpc-js come before its "cancelled".
   watchStatus(call, ({ code, details }) => {
     if (code === status.OK) return;
-    input.broken(endReasons.get(code ?? status.UNKNOWN) ?? "transport", details ?? "grpc-js ended the stream");
+    input.broken(breakReasons.get(code ?? status.UNKNOWN) ?? "transport", details ?? "grpc-js ended the stream");
   });
   call.on("data", (message: Uint8Array) => input.received(message));
   call.on("end", () => input.finished());

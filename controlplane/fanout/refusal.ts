@@ -22,6 +22,8 @@ export type EndReason =
   | "silent"
   | "stalled"
   | "draining"
+  /** The caller's own. */
+  | "deadline"
   | "transport";
 
 /** Codes of gRPC: https://grpc.io/docs/guides/status-codes/ */

@@ -8,7 +8,7 @@ import { readRequest } from "./read-request.ts";
 import { ReceiveCredit, creditLimits } from "./receive-credit.ts";
 import type { CreditLimits } from "./receive-credit.ts";
 import { refuse, statusCodes } from "./refusal.ts";
-import type { EndReason, Refusal } from "./refusal.ts";
+import type { EndReason, Refusal, StatusName } from "./refusal.ts";
 import type { AgentRequest } from "./reported-digests.ts";
 import type { StreamLimits } from "./stream-limits.ts";
 import { StreamCounts } from "./stream-counts.ts";
@@ -42,9 +42,18 @@ export interface SyncCall {
   limitMessages(bytesMax: number): void;
 }
 
+export type BreakReason = Extract<EndReason, "malformed" | "too-large" | "deadline" | "transport">;
+
+const breakStatus: Readonly<Record<BreakReason, StatusName>> = {
+  malformed: "INVALID_ARGUMENT",
+  "too-large": "RESOURCE_EXHAUSTED",
+  deadline: "DEADLINE_EXCEEDED",
+  transport: "UNAVAILABLE",
+};
+
 export interface SyncInput extends CallInput {
-  /** The carrier has ended it. */
-  broken(reason: EndReason, details: string): void;
+  /** The carrier has ended it, or cannot read on. */
+  broken(why: BreakReason, details: string): void;
 }
 
 export class SyncCalls {
@@ -136,13 +145,13 @@ class SyncStream implements StreamPort, SyncInput {
   }
 
   unreadable(why: Unreadable): void {
-    if (why.kind === "compressed") this.broken("malformed", "messages must not be compressed");
+    if (why.kind === "compressed") this.broken("malformed", "messages must not be compressed; turn compression off");
     else this.broken("too-large", `a message of ${why.bytes} bytes; at most ${why.bytesMax} are taken`);
   }
 
-  broken(reason: EndReason, details: string): void {
+  broken(why: BreakReason, details: string): void {
     if (this.#hasEnded) return;
-    this.#input.refuse(refuse(reason, "RESOURCE_EXHAUSTED", `${this.peer}: ${details}`));
+    this.#input.refuse(refuse(why, breakStatus[why], `${this.peer}: ${details}`));
   }
 
   finished(): void {
