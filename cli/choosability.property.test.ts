@@ -21,7 +21,7 @@ it("what a drained wait calls drained no node chooses, copies that disagree incl
         for (const zone of ["", "z1", "z2"]) {
           const { plans } = planOnce(input, planNode(name, zone, []));
           for (const { address, port } of plans.flatMap(({ frontends }) =>
-            frontends.flatMap(({ targets }) => targets),
+            frontends.flatMap(({ targets }) => [...targets]),
           )) {
             const { kind } = index.of({ address, port });
             assert.ok(

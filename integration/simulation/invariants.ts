@@ -140,7 +140,7 @@ export class Invariants implements NodeWitness {
     for (const { name, kernel, hasLostPower, wasSpoilt } of nodes) {
       if (hasLostPower || wasSpoilt) continue;
       for (const { service, frontends } of kernel.held.values()) {
-        const targets = frontends.flatMap((frontend) => frontend.targets);
+        const targets = frontends.flatMap((frontend) => [...frontend.targets]);
         if (targets.some((target) => target.address === address && target.port === port)) {
           throw new Violation(`5: done for the drained ${address}:${port}, and ${name} chooses it for ${service}`);
         }

@@ -6,8 +6,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, it } from "node:test";
 import { parseAddress, type Address } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
-import type { Frontend, Target } from "../plan/frontend.ts";
+import type { Frontend } from "../plan/frontend.ts";
 import { planLines } from "../plan/plan-line.ts";
+import { Targets, type Target } from "../plan/targets.ts";
 import type { Dataplane, Round, ServicePlan } from "./dataplane.ts";
 import type { Sizes } from "./memory/admit.ts";
 
@@ -345,6 +346,7 @@ function targets(prefix: string, count: number): Target[] {
 // A service of one ClusterIP and port 80, both scopes.
 function service(name: string, clusterIp: string, to: readonly Target[], fields: Partial<Frontend> = {}): ServicePlan {
   const of = address(clusterIp);
+  const list = Targets.of(to);
   const frontends = (["external", "internal"] as const).map((scope): Frontend => ({
     address: of,
     port: 80,
@@ -353,7 +355,7 @@ function service(name: string, clusterIp: string, to: readonly Target[], fields:
     kind: "ClusterIP",
     servicePort: `${name}:http`,
     action: "forward",
-    targets: to,
+    targets: list,
     affinitySeconds: 0,
     sourceRanges: undefined,
     ...fields,

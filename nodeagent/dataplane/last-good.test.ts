@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { describedAddress } from "../plan/described-cluster.ts";
-import { frontendKey, type Frontend, type Target } from "../plan/frontend.ts";
+import { frontendKey, type Frontend } from "../plan/frontend.ts";
+import { Targets, type Target } from "../plan/targets.ts";
 import type { ServicePlan } from "./dataplane.ts";
 import { keepLastGood } from "./last-good.ts";
 
@@ -58,11 +59,11 @@ it("gives up what another service holds from now on", () => {
 
 // Frontends of equal lists share them.
 function planOf(lists: Lists): ServicePlan {
-  const shared = new Map<string, readonly Target[]>();
+  const shared = new Map<string, Targets>();
   const frontends = Object.entries(lists).map(([port, list]): Frontend => {
     const targets =
       shared.get(list.join()) ??
-      list.map((last): Target => ({ address: describedAddress(`10.0.0.${last}`), port: 80 }));
+      Targets.of(list.map((last): Target => ({ address: describedAddress(`10.0.0.${last}`), port: 80 })));
     shared.set(list.join(), targets);
     return {
       address: describedAddress("172.30.0.1"),

@@ -1,6 +1,7 @@
 /** What a quarantined service keeps (DESIGN 6.2): its last good state, less the backends that left since. Pure. */
 import { familyOf } from "@weft/proto/address.ts";
-import { frontendKey, type Frontend, type Target } from "../plan/frontend.ts";
+import { frontendKey, type Frontend } from "../plan/frontend.ts";
+import { Targets, type Target } from "../plan/targets.ts";
 import type { ServicePlan } from "./dataplane.ts";
 
 /** Targets as text. */
@@ -13,7 +14,7 @@ type TargetSet = ReadonlySet<string>;
  */
 export function keepLastGood(held: ServicePlan, wanted: ServicePlan, isTaken: (key: string) => boolean): ServicePlan {
   const wantedByKey = new Map(wanted.frontends.map((frontend) => [frontendKey(frontend), frontend]));
-  const sharing = new Map<readonly Target[], Frontend[]>();
+  const sharing = new Map<Targets, Frontend[]>();
   for (const frontend of held.frontends) {
     if (isTaken(frontendKey(frontend))) continue;
     const sharers = sharing.get(frontend.targets) ?? [];
@@ -25,7 +26,7 @@ export function keepLastGood(held: ServicePlan, wanted: ServicePlan, isTaken: (k
     const eligible = sharers.map((frontend) => eligibleFor(frontend, wantedByKey, wanted));
     const kept = narrow(targets, eligible);
     for (const [i, frontend] of sharers.entries()) {
-      const left = kept[i] ?? [];
+      const left = kept[i] ?? Targets.none;
       if (left === targets) frontends.push(frontend);
       else {
         const action = left.length > 0 ? "forward" : refusal(wantedByKey.get(frontendKey(frontend)));
@@ -44,28 +45,29 @@ function eligibleFor(frontend: Frontend, wantedByKey: ReadonlyMap<string, Fronte
   const others = wanted.frontends.filter(
     (other) => other.servicePort === frontend.servicePort && familyOf(other.address) === family,
   );
-  return new Set(others.flatMap((other) => other.targets).map(printTarget));
+  return new Set(others.flatMap((other) => other.targets.map(printTarget)));
 }
 
 /**
- * What is left of one list for each set: `targets` itself if nothing left, one array for equal results. Different results may add
+ * What is left of one list for each set: `targets` itself if nothing left, one list for equal results. Different results may add
  * up to more than there was; then all that keep any keep what is eligible for each of them.
  */
-function narrow(targets: readonly Target[], eligible: readonly TargetSet[]): readonly (readonly Target[])[] {
-  const lists = new Map<string, readonly Target[]>();
-  const intern = (list: readonly Target[]): readonly Target[] => {
-    const same = list.length === targets.length ? targets : list;
-    const key = same.map(printTarget).join();
-    const first = lists.get(key) ?? same;
-    lists.set(key, first);
+function narrow(targets: Targets, eligible: readonly TargetSet[]): readonly Targets[] {
+  const list = [...targets];
+  const lists = new Map<string, Targets>();
+  const keep = (isKept: (target: Target) => boolean): Targets => {
+    const left = list.filter(isKept);
+    const same = left.length === targets.length ? targets : Targets.of(left);
+    const first = lists.get(`${same.length} ${same.packed}`) ?? same;
+    lists.set(`${same.length} ${same.packed}`, first);
     return first;
   };
-  const kept = eligible.map((set) => intern(targets.filter((target) => set.has(printTarget(target)))));
-  const size = [...lists.values()].reduce((sum, list) => sum + list.length, 0);
+  const kept = eligible.map((set) => keep((target) => set.has(printTarget(target))));
+  const size = [...lists.values()].reduce((sum, { length }) => sum + length, 0);
   if (size <= targets.length) return kept;
-  const sets = eligible.filter((_, i) => (kept[i] ?? []).length > 0);
-  const common = targets.filter((target) => sets.every((set) => set.has(printTarget(target))));
-  return kept.map((list) => (list.length > 0 ? common : list));
+  const sets = eligible.filter((_, i) => (kept[i] ?? Targets.none).length > 0);
+  const common = keep((target) => sets.every((set) => set.has(printTarget(target))));
+  return kept.map((of) => (of.length > 0 ? common : of));
 }
 
 function refusal(wanted: Frontend | undefined): "drop" | "reject" {

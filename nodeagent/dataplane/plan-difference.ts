@@ -1,6 +1,7 @@
 /** How what a dataplane was given for a service differs from its plan. Pure. */
 import { printPrefix, type Prefix } from "@weft/proto/address.ts";
-import { frontendKey, type Action, type Frontend, type Target } from "../plan/frontend.ts";
+import { frontendKey, type Action, type Frontend } from "../plan/frontend.ts";
+import type { Target, Targets } from "../plan/targets.ts";
 import type { ServicePlan } from "./dataplane.ts";
 
 export interface PlanDifference {
@@ -79,15 +80,9 @@ function isSameContent(a: FrontendContent, b: FrontendContent): boolean {
     a.servicePort === b.servicePort &&
     a.affinitySeconds === b.affinitySeconds &&
     a.action === b.action &&
-    isSameTargets(a.targets, b.targets) &&
+    a.targets.equals(b.targets) &&
     printRanges(a.sourceRanges) === printRanges(b.sourceRanges)
   );
-}
-
-function isSameTargets(a: readonly Target[], b: readonly Target[]): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i]?.address !== b[i]?.address || a[i]?.port !== b[i]?.port) return false;
-  return true;
 }
 
 function isSameList(a: readonly string[], b: readonly string[]): boolean {
@@ -100,11 +95,11 @@ function whatDiffers(has: FrontendContent, wanted: FrontendContent): string {
     if (has[field] !== wanted[field]) said.push(`${field} ${has[field]}, planned ${wanted[field]}`);
   const [ranges, wantedRanges] = [printRanges(has.sourceRanges), printRanges(wanted.sourceRanges)];
   if (ranges !== wantedRanges) said.push(`source ranges ${ranges}, planned ${wantedRanges}`);
-  if (!isSameTargets(has.targets, wanted.targets)) said.push(targetsDifference(has.targets, wanted.targets));
+  if (!has.targets.equals(wanted.targets)) said.push(targetsDifference(has.targets, wanted.targets));
   return said.join("; ");
 }
 
-function targetsDifference(has: readonly Target[], wanted: readonly Target[]): string {
+function targetsDifference(has: Targets, wanted: Targets): string {
   const [held, planned] = [has.map(printTarget), wanted.map(printTarget)];
   const [isHeld, isPlanned] = [new Set(held), new Set(planned)];
   const surplus = held.filter((target) => !isPlanned.has(target));

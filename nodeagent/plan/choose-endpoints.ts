@@ -1,8 +1,8 @@
 /** Which endpoints of a service port a node uses (S19, S23, S24). */
 import { addressFromBytes, compareBytes, type Family } from "@weft/proto/address.ts";
 import type { Backend, ServicePort } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
-import type { Target } from "./frontend.ts";
 import type { PlanNode } from "./plan-input.ts";
+import { Targets, type Target } from "./targets.ts";
 
 /** One (address, number) of a service port, and the backend that says everything else about it. */
 export interface Endpoint {
@@ -10,10 +10,10 @@ export interface Endpoint {
   readonly target: Target;
 }
 
-/** The two sets a policy chooses from. Both are ordered as `Frontend.targets`; equal sets are one array. */
+/** The two sets a policy chooses from. Both are ordered as `Frontend.targets`; equal sets are one list. */
 export interface EndpointChoice {
-  readonly cluster: readonly Target[];
-  readonly local: readonly Target[];
+  readonly cluster: Targets;
+  readonly local: Targets;
 }
 
 /** Endpoints of one service port and family as the node sees them (S21), without repeats, ordered by (address bytes, port). */
@@ -41,9 +41,9 @@ export function chooseEndpoints(endpoints: readonly Endpoint[], node: PlanNode):
   const usable = usableOf(endpoints);
   const cluster = clusterSet(usable, node).endpoints;
   const local = localSet(usable, node).endpoints;
-  const targets = cluster.map(({ target }) => target);
+  const targets = Targets.of(cluster.map(({ target }) => target));
   const isSame = local.length === cluster.length && local.every((endpoint, i) => endpoint === cluster[i]);
-  return { cluster: targets, local: isSame ? targets : local.map(({ target }) => target) };
+  return { cluster: targets, local: isSame ? targets : Targets.of(local.map(({ target }) => target)) };
 }
 
 /** Endpoints that some node could use: that there is none is the difference between reject and drop (S19). */

@@ -2,17 +2,12 @@
  * What a node's dataplane should hold: frontends, and what each does. The output of planning and the input of every dataplane.
  */
 import type { Address, Prefix } from "@weft/proto/address.ts";
+import type { Targets } from "./targets.ts";
 
 export type ProtocolName = "TCP" | "UDP" | "SCTP";
 export type FrontendKind = "ClusterIP" | "NodePort" | "ExternalIP" | "LoadBalancerIP";
 export type Scope = "external" | "internal";
 export type Action = "forward" | "reject" | "drop";
-
-/** Where a connection may go. */
-export interface Target {
-  readonly address: Address;
-  readonly port: number;
-}
 
 /** One (address, port, protocol, scope) and what it does. Immutable. */
 export interface Frontend {
@@ -24,8 +19,8 @@ export interface Frontend {
   /** "ns/name:portName" or "ns/name" (S1). */
   readonly servicePort: string;
   readonly action: Action;
-  /** Without repeats, ordered by (address bytes, port), all of the frontend's family; empty unless action is forward. Frontends of one service port share the array. */
-  readonly targets: readonly Target[];
+  /** Without repeats, ordered by (address bytes, port), all of the frontend's family; empty unless action is forward. Frontends of one service port share the list. */
+  readonly targets: Targets;
   /** 0: None. */
   readonly affinitySeconds: number;
   /** Allowed sources; undefined: all (S15). */

@@ -1,7 +1,8 @@
 /** What planning reads: the resources of one service at a time, and the node. The agent's store implements `PlanInput`. */
 import type { Address } from "@weft/proto/address.ts";
-import type { Backend, Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import type { Backend, Service, ServicePort } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import { resourceId } from "@weft/proto/ids.ts";
+import type { EndpointChoice } from "./choose-endpoints.ts";
 
 /**
  * One service with all its backends, in any order. A Service is never changed in place: another version is another object.
@@ -10,6 +11,8 @@ import { resourceId } from "@weft/proto/ids.ts";
 export interface ServiceView {
   readonly service: Service;
   readonly backends: Iterable<Backend>;
+  /** A short way from `backends` to what the node with id `node` chooses from in IPv4. Absent, or undefined: there is none. */
+  readonly plainEndpoints?: (port: ServicePort, node: bigint) => EndpointChoice | undefined;
 }
 
 export interface PlanInput {

@@ -3,6 +3,7 @@ import { it } from "node:test";
 import { describedAddress } from "./described-cluster.ts";
 import type { Frontend } from "./frontend.ts";
 import { planLine, planLines } from "./plan-line.ts";
+import { Targets } from "./targets.ts";
 
 const frontend: Frontend = {
   address: describedAddress("172.30.0.41"),
@@ -12,10 +13,10 @@ const frontend: Frontend = {
   kind: "ClusterIP",
   servicePort: "shop/web:http",
   action: "forward",
-  targets: [
+  targets: Targets.of([
     { address: describedAddress("10.0.0.9"), port: 8_080 },
     { address: describedAddress("10.0.0.10"), port: 8_080 },
-  ],
+  ]),
   affinitySeconds: 0,
   sourceRanges: undefined,
 };
@@ -32,7 +33,7 @@ it("prints IPv6 backends in brackets and addresses bare", () => {
   const six = {
     ...frontend,
     address: describedAddress("FD00:0::1"),
-    targets: [{ address: describedAddress("fd00::2"), port: 1 }],
+    targets: Targets.of([{ address: describedAddress("fd00::2"), port: 1 }]),
   };
   assert.match(planLine(six), /^\{"address":"fd00::1",.*"backends":\["\[fd00::2\]:1"\]/);
 });

@@ -1,12 +1,13 @@
 /** What a node holds for one service, given which of its claims it won. Pure. */
 import { familyOf, type Address, type Family, type Prefix } from "@weft/proto/address.ts";
-import { Protocol, type Backend, type Service } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import { Protocol, type Backend } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
 import type { ServicePlan } from "../dataplane/dataplane.ts";
 import { chooseEndpoints, endpointsOf, hasUsable } from "./choose-endpoints.ts";
 import { servicePortName, type Claim } from "./claim.ts";
-import type { Action, Frontend, Scope, Target } from "./frontend.ts";
+import type { Action, Frontend, Scope } from "./frontend.ts";
 import type { PlanNode, ServiceView } from "./plan-input.ts";
 import { sourceRanges } from "./source-ranges.ts";
+import { Targets } from "./targets.ts";
 
 /** Something about a service that a person should know; holds no wait and is no failure of the node. */
 export interface PlanNotice {
@@ -20,13 +21,11 @@ export interface PlanNotice {
 /** What the frontends of one service port and family choose from. */
 interface Balancing {
   readonly servicePort: string;
-  readonly cluster: readonly Target[];
-  readonly local: readonly Target[];
+  readonly cluster: Targets;
+  readonly local: Targets;
   /** Some node could use an endpoint: an empty set is a drop, not a reject (S19). */
   readonly hasUsable: boolean;
 }
-
-const none: readonly Target[] = [];
 
 /** What of its claims a service has. */
 export interface WonClaims {
@@ -41,11 +40,12 @@ export function planService(view: ServiceView, won: WonClaims, node: PlanNode): 
   const { claims, clusterIps, passed } = won;
   const { service } = view;
   // Read once: the agent's store decodes a backend each time it is asked for it.
-  const backends = claims.length > 0 ? [...view.backends] : [];
+  let read: readonly Backend[] | undefined;
+  const backends = (): readonly Backend[] => (read ??= [...view.backends]);
   const balancings = new Map<string, Balancing>();
   const balancingOf = (portIndex: number, family: Family): Balancing => {
     const key = `${portIndex} ${family}`;
-    const made = balancings.get(key) ?? balance(service, backends, portIndex, family, node);
+    const made = balancings.get(key) ?? balance(view, backends, portIndex, family, node);
     balancings.set(key, made);
     return made;
   };
@@ -92,16 +92,18 @@ export function unsupportedNotice(view: ServiceView): PlanNotice | undefined {
 const knownProtocols: ReadonlySet<Protocol> = new Set([Protocol.TCP, Protocol.UDP, Protocol.SCTP]);
 
 function balance(
-  service: Service,
-  backends: readonly Backend[],
+  { service, plainEndpoints }: ServiceView,
+  backends: () => readonly Backend[],
   portIndex: number,
   family: Family,
   node: PlanNode,
 ): Balancing {
   const port = service.ports[portIndex];
   const servicePort = servicePortName(service, portIndex);
-  if (port === undefined) return { servicePort, cluster: none, local: none, hasUsable: false };
-  const endpoints = endpointsOf(backends, port, family, node);
+  if (port === undefined) return { servicePort, cluster: Targets.none, local: Targets.none, hasUsable: false };
+  const plain = family === 4 ? plainEndpoints?.(port, node.id) : undefined;
+  if (plain !== undefined) return { servicePort, ...plain, hasUsable: plain.cluster.length > 0 };
+  const endpoints = endpointsOf(backends(), port, family, node);
   return { servicePort, ...chooseEndpoints(endpoints, node), hasUsable: hasUsable(endpoints) };
 }
 
@@ -128,7 +130,7 @@ function frontendOf(
     kind: claim.kind,
     servicePort: balancing.servicePort,
     action,
-    targets: targets.length > 0 ? targets : none,
+    targets,
     affinitySeconds,
     sourceRanges: ranges,
   };

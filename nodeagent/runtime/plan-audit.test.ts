@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { parseAddress } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import { MemoryDataplane } from "../dataplane/memory/memory-dataplane.ts";
+import { Targets } from "../plan/targets.ts";
 import { encodedBackend, encodedService } from "../sync/described-resources.ts";
 import type { EncodedResource } from "../sync/described-resources.ts";
 import { keepBytes } from "../sync/kept-bytes.ts";
@@ -136,7 +137,7 @@ const cases: readonly Case[] = [
       assert.ok(first !== undefined);
       const frontends = [
         { ...first, port: 81 },
-        { ...first, targets: first.targets.slice(1) },
+        { ...first, targets: Targets.of([...first.targets].slice(1)) },
       ];
       const spoilt = { service: "ns/web", frontends, rejectAddresses: [ip("10.96.0.7")], passAddresses: [] };
       const unknown = { service: "ns/gone", frontends: [{ ...first, address: ip("10.96.0.9") }], rejectAddresses: [] };

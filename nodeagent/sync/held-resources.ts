@@ -232,6 +232,16 @@ export class HeldResources {
     return slots;
   }
 
+  /** Reads the encoded bytes of each backend of a service until `read` says no. True: it never did. Nothing may be put meanwhile. */
+  eachBackend({ first }: Owner, read: (bytes: Buffer, start: number, end: number) => boolean): boolean {
+    for (let slot = first; slot !== noSlot; slot = this.#nextOf[slot] ?? noSlot) {
+      const place = this.#placeOf[slot] ?? 0;
+      const start = startOf(place);
+      if (!read(this.#bytes.chunkOf(place).bytes, start, start + (this.#lengthOf[slot] ?? 0))) return false;
+    }
+    return true;
+  }
+
   #ownerAt(slot: number): Owner {
     const owner = this.ownerAt(slot);
     if (owner === undefined) throw new Error(`slot ${slot} has no owner`);

@@ -13,6 +13,7 @@ import { HeldResources } from "./held-resources.ts";
 import type { BytesAt, Owner } from "./held-resources.ts";
 import { noSlot } from "./id-table.ts";
 import { plainBackendAt } from "./plain-backend.ts";
+import { plainEndpoints } from "./plain-endpoints.ts";
 import { readResource } from "./received-resource.ts";
 import type { HeldResource, ReceivedPart } from "./received-resource.ts";
 
@@ -105,7 +106,11 @@ export class Store implements PlanInput {
     const owner = named && this.#resources.owner(named.id);
     if (named === undefined || owner === undefined) return undefined;
     named.decoded ??= decodeService(this.#resources.viewAt(this.#resources.slotOf(named.id)));
-    return { service: named.decoded, backends: { [Symbol.iterator]: () => this.#decodeBackends(owner) } };
+    return {
+      service: named.decoded,
+      backends: { [Symbol.iterator]: () => this.#decodeBackends(owner) },
+      plainEndpoints: (port, node) => plainEndpoints(this.#resources, owner, port, node),
+    };
   }
 
   hasService(name: string): boolean {
@@ -129,6 +134,7 @@ export class Store implements PlanInput {
       if (this.#resources.kindAt(backend) !== "backend" || this.#resources.ownerAt(backend) !== owner)
         isIndexed = false;
     }
+    // Without the short way: so that is audited, too.
     const view = { service, backends: { [Symbol.iterator]: () => this.#decodeBackends(owner) } };
     return { view, backends, isIndexed };
   }

@@ -4,6 +4,7 @@ import { parseAddress, type Address } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
 import { planLines } from "../../plan/plan-line.ts";
+import { Targets } from "../../plan/targets.ts";
 import { describeDataplane } from "../conformance.ts";
 import type { Round, ServicePlan } from "../dataplane.ts";
 import { MemoryDataplane } from "../memory/memory-dataplane.ts";
@@ -62,10 +63,10 @@ it("never serves a backend that left, and holds the whole plan once it is healed
           );
       wanted.set(next.service, next);
       for (const { servicePort, targets } of dataplane.dump()) {
-        const eligible = wanted.get(servicePort)?.frontends[0]?.targets ?? [];
+        const eligible = wanted.get(servicePort)?.frontends[0]?.targets ?? Targets.none;
         for (const target of targets)
           assert.ok(
-            eligible.some(({ address: other }) => other === target.address),
+            [...eligible].some(({ address: other }) => other === target.address),
             `seed ${seed}`,
           );
       }
@@ -95,7 +96,7 @@ function plan(service: string, at: number): ServicePlan {
     kind: "ClusterIP",
     servicePort: service,
     action: "forward",
-    targets,
+    targets: Targets.of(targets),
     affinitySeconds: 0,
     sourceRanges: undefined,
   };

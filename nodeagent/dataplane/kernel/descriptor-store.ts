@@ -4,8 +4,8 @@
  */
 import type { Prefix } from "@weft/proto/address.ts";
 import { resourceId } from "@weft/proto/ids.ts";
-import type { Action, Frontend, Target } from "../../plan/frontend.ts";
-import { writeAddress } from "./address-codec.ts";
+import type { Action, Frontend } from "../../plan/frontend.ts";
+import type { Targets } from "../../plan/targets.ts";
 import { IndexAllocator } from "./index-allocator.ts";
 import type { GrowingArray, KernelMaps } from "./kernel-maps.ts";
 import {
@@ -23,7 +23,7 @@ import { isSameRanges, RangeSets, type RangeSet } from "./range-sets.ts";
 
 interface Range {
   readonly base: number;
-  readonly targets: readonly Target[];
+  readonly targets: Targets;
   count: number;
 }
 
@@ -207,9 +207,7 @@ export class DescriptorStore {
     const until = Math.min(range.targets.length, from + targetsMax);
     let isRestored = false;
     for (let i = from; i < until; i++) {
-      const target = range.targets[i];
-      if (target === undefined) continue;
-      writeTarget(this.#scratch, view, 0, target);
+      writeTarget(this.#scratch, 0, range.targets, i);
       if (this.#restoreBytes(this.#backendView, (range.base + i) * backendLayout.size, backendLayout.size))
         isRestored = true;
     }
@@ -231,10 +229,10 @@ export class DescriptorStore {
     return this.#maps.reach(array, end) === 0;
   }
 
-  #takeRange(targets: readonly Target[], shared: readonly Descriptor[], isFromReserve: boolean): Range | undefined {
+  #takeRange(targets: Targets, shared: readonly Descriptor[], isFromReserve: boolean): Range | undefined {
     if (targets.length === 0) return undefined;
     for (const { range } of shared) {
-      if (range !== undefined && isSameTargets(range.targets, targets)) {
+      if (range !== undefined && range.targets.equals(targets)) {
         range.count++;
         return range;
       }
@@ -246,10 +244,7 @@ export class DescriptorStore {
       return undefined;
     }
     let at = base * backendLayout.size;
-    for (const target of targets) {
-      writeTarget(this.#backendBytes, this.#backendView, at, target);
-      at += backendLayout.size;
-    }
+    for (let i = 0; i < targets.length; i++, at += backendLayout.size) writeTarget(this.#backendBytes, at, targets, i);
     return { base, targets, count: 1 };
   }
 
@@ -317,11 +312,10 @@ function writeDescriptor(
   view.setUint32(at + descriptorLayout.revision + 4, Math.floor(revision / 2 ** 32), true);
 }
 
-function writeTarget(bytes: Uint8Array, view: DataView, at: number, { address, port }: Target): void {
-  writeAddress(address, bytes, at + backendLayout.address);
-  view.setUint16(at + backendLayout.port, port);
-  view.setUint16(at + backendLayout.flags, 0);
-  view.setUint32(at + backendLayout.reserved, 0);
+// The port stands behind the address.
+function writeTarget(bytes: Uint8Array, at: number, targets: Targets, index: number): void {
+  targets.writeMapped(index, bytes, at + backendLayout.address);
+  bytes.fill(0, at + backendLayout.flags, at + backendLayout.size);
 }
 
 function isSameContent(a: Content, b: Content): boolean {
@@ -332,13 +326,6 @@ function isSameContent(a: Content, b: Content): boolean {
     a.affinitySeconds === b.affinitySeconds &&
     a.servicePort === b.servicePort &&
     isSameRanges(a.sourceRanges, b.sourceRanges) &&
-    isSameTargets(a.targets, b.targets)
+    a.targets.equals(b.targets)
   );
-}
-
-function isSameTargets(a: readonly Target[], b: readonly Target[]): boolean {
-  if (a === b) return true;
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i]?.address !== b[i]?.address || a[i]?.port !== b[i]?.port) return false;
-  return true;
 }

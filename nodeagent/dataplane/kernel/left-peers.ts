@@ -2,7 +2,7 @@
  * Whether connected UDP sockets are left whose backend is gone (S31): while there are, their packets are checked. The programs
  * count such sockets by a hash of frontend and backend; what left is kept beside the counts, so that a restarted agent knows it. Pure.
  */
-import type { Target } from "../../plan/frontend.ts";
+import type { Target } from "../../plan/targets.ts";
 import { writeAddress } from "./address-codec.ts";
 import { frontendKeyLayout, udpPeerLayout, udpPeersMax } from "./layout.ts";
 

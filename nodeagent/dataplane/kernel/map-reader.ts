@@ -1,6 +1,7 @@
 /** Reads frontends back out of the mapped arrays, for adoption and for dumps. Pure. */
 import type { Prefix } from "@weft/proto/address.ts";
-import type { Frontend, Target } from "../../plan/frontend.ts";
+import type { Frontend } from "../../plan/frontend.ts";
+import { Targets } from "../../plan/targets.ts";
 import { readAddress } from "./address-codec.ts";
 import type { Pointers } from "./descriptor-store.ts";
 import { elementKeyBytes, type Elements, type MappedArrays } from "./kernel-maps.ts";
@@ -22,13 +23,12 @@ export class MapReader {
   readonly #arrays: MappedArrays;
   readonly #descriptors: DataView;
   readonly #backends: Uint8Array;
-  readonly #backendView: DataView;
   readonly #names: Uint8Array;
   readonly #nameView: DataView;
   readonly #rangeSets: ReadonlyMap<number, readonly Prefix[]>;
   readonly #decoder = new TextDecoder();
-  /** By base and count: frontends that share a range share the array. */
-  readonly #ranges = new Map<string, readonly Target[]>();
+  /** By base and count: frontends that share a range share the list. */
+  readonly #ranges = new Map<string, Targets>();
 
   /** @param rangeSets what `readRangeSets` gives; without it a guarded frontend seems to allow nobody */
   constructor(arrays: MappedArrays, rangeSets: ReadonlyMap<number, readonly Prefix[]> = new Map()) {
@@ -36,7 +36,6 @@ export class MapReader {
     this.#rangeSets = rangeSets;
     this.#descriptors = new DataView(arrays.descriptors);
     this.#backends = new Uint8Array(arrays.backends);
-    this.#backendView = new DataView(arrays.backends);
     this.#names = new Uint8Array(arrays.names);
     this.#nameView = new DataView(arrays.names);
   }
@@ -99,16 +98,13 @@ export class MapReader {
     return this.#descriptors.getUint32(at, true) + this.#descriptors.getUint32(at + 4, true) * 2 ** 32;
   }
 
-  #targets(base: number, count: number): readonly Target[] | undefined {
+  #targets(base: number, count: number): Targets | undefined {
     if ((base + count) * backendLayout.size > this.#backends.length) return undefined;
     const key = `${base} ${count}`;
     const known = this.#ranges.get(key);
     if (known !== undefined) return known;
-    const targets: Target[] = [];
-    for (let at = base * backendLayout.size; targets.length < count; at += backendLayout.size) {
-      const address = readAddress(this.#backends, at + backendLayout.address);
-      targets.push({ address, port: this.#backendView.getUint16(at + backendLayout.port) });
-    }
+    const { size, address } = backendLayout;
+    const targets = Targets.fromMapped(this.#backends, base * size + address, count, size);
     this.#ranges.set(key, targets);
     return targets;
   }

@@ -71,7 +71,7 @@ describe("array mapped where it was reached", { skip: kernelTestsSkipped() }, ()
     const backends = mapMemory(backendsFd, mapSizes(limits).backends * backendLayout.size, true);
     new DataView(backends).setUint16(base * backendLayout.size + backendLayout.port, 4_711);
     const [frontend] = dataplane.dump();
-    assert.equal(frontend?.targets[0]?.port, 4_711);
+    assert.equal(frontend?.targets.at(0).port, 4_711);
   });
 });
 

@@ -4,7 +4,8 @@
  */
 import type { Address, Prefix } from "@weft/proto/address.ts";
 import { isSameEpoch, type Cursor } from "@weft/proto/cursor.ts";
-import { frontendKey, type Frontend, type Target } from "../../plan/frontend.ts";
+import { frontendKey, type Frontend } from "../../plan/frontend.ts";
+import { Targets, type Target } from "../../plan/targets.ts";
 import type { ServicePlan } from "../dataplane.ts";
 import { isEmptyPlan } from "../memory/admit.ts";
 import { contentDifference, type PlanDifference } from "../plan-difference.ts";
@@ -262,8 +263,8 @@ export class RevisionWriter {
   *stagedMoves(): Generator<TargetMove> {
     for (const { element, before, after } of this.#states.changes("frontends")) {
       if (element.bytes[frontendKeyLayout.protocol] !== protocolCodes.UDP) continue;
-      const from = before?.content.targets ?? [];
-      const to = after?.content.targets ?? [];
+      const from = before?.content.targets ?? Targets.none;
+      const to = after?.content.targets ?? Targets.none;
       if (from !== to) yield { frontend: element.bytes, left: missingIn(to, from), came: missingIn(from, to) };
     }
   }
@@ -382,7 +383,7 @@ export class RevisionWriter {
       scope: "internal",
       action,
       affinitySeconds: 0,
-      targets: [],
+      targets: Targets.none,
       sourceRanges: undefined,
     } as const;
     this.#descriptors.write(index, content, { base: 0, name: 0, rangeSet: 0 }, 0);
@@ -391,8 +392,8 @@ export class RevisionWriter {
 }
 
 // Those of `targets` that `others` does not hold.
-function missingIn(others: readonly Target[], targets: readonly Target[]): readonly Target[] {
-  if (others.length === 0 || targets.length === 0) return targets;
+function missingIn(others: Targets, targets: Targets): readonly Target[] {
+  if (others.length === 0 || targets.length === 0) return [...targets];
   const held = new Set(others.map(({ address, port }) => `${address} ${port}`));
-  return targets.filter(({ address, port }) => !held.has(`${address} ${port}`));
+  return [...targets].filter(({ address, port }) => !held.has(`${address} ${port}`));
 }

@@ -1,6 +1,7 @@
 /** Which plans fit into bounded room, and what the others keep. Pure. */
 import { compareText } from "@weft/proto/address.ts";
-import { frontendKey, type Target } from "../../plan/frontend.ts";
+import { frontendKey } from "../../plan/frontend.ts";
+import type { Targets } from "../../plan/targets.ts";
 import type { DataplaneFailure, ServicePlan } from "../dataplane.ts";
 import { keepLastGood } from "../last-good.ts";
 
@@ -77,7 +78,7 @@ export function isEmptyPlan(plan: ServicePlan): boolean {
 }
 
 function sizesOf(plan: ServicePlan): Sizes {
-  const lists = new Set<readonly Target[]>();
+  const lists = new Set<Targets>();
   for (const { targets } of plan.frontends) lists.add(targets);
   let backends = 0;
   for (const targets of lists) backends += targets.length;

@@ -3,7 +3,8 @@ import { it } from "node:test";
 import * as fc from "fast-check";
 import { parseAddress, type Address } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
-import { frontendKey, type Frontend, type Target } from "../../plan/frontend.ts";
+import { frontendKey, type Frontend } from "../../plan/frontend.ts";
+import { Targets, type Target } from "../../plan/targets.ts";
 import { planLines } from "../../plan/plan-line.ts";
 import type { ServicePlan } from "../dataplane.ts";
 import { MemoryDataplane } from "./memory-dataplane.ts";
@@ -92,7 +93,7 @@ function frontendOf(service: string, port: number, targets: readonly Target[]): 
     kind: "ClusterIP",
     servicePort: service,
     action: targets.length > 0 ? "forward" : "reject",
-    targets,
+    targets: Targets.of(targets),
     affinitySeconds: 0,
     sourceRanges: undefined,
   };
@@ -104,7 +105,7 @@ function isSame(a: ServicePlan, b: ServicePlan | undefined): boolean {
 
 // A service that asks for no frontend any more may choose nothing.
 function isEligible(target: Target, plan: ServicePlan): boolean {
-  return plan.frontends.some(({ targets }) => targets.some(({ address: other }) => other === target.address));
+  return plan.frontends.some(({ targets }) => [...targets].some(({ address: other }) => other === target.address));
 }
 
 function address(text: string): Address {

@@ -3,6 +3,7 @@ import { it } from "node:test";
 import { parseAddress, type Address } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../plan/frontend.ts";
+import { Targets } from "../../plan/targets.ts";
 import { describeDataplane } from "../conformance.ts";
 import type { Round, ServicePlan } from "../dataplane.ts";
 import { MemoryDataplane } from "./memory-dataplane.ts";
@@ -58,7 +59,7 @@ function plan(service: string, ports: number, backends: number, rejects: readonl
     kind: "ClusterIP",
     servicePort: service,
     action: "forward",
-    targets,
+    targets: Targets.of(targets),
     affinitySeconds: 0,
     sourceRanges: undefined,
   }));

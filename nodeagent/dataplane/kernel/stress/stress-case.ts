@@ -1,6 +1,7 @@
 /** What the writer and the readers of the stress test agree on. */
 import { parseAddress, type Address } from "@weft/proto/address.ts";
 import { frontendKey, type Frontend } from "../../../plan/frontend.ts";
+import { Targets } from "../../../plan/targets.ts";
 import type { ServicePlan } from "../../dataplane.ts";
 import { frontendElement } from "../element-key.ts";
 
@@ -72,7 +73,7 @@ function frontendOf({ address, number }: StressFrontend, service: string, revisi
     kind: "ClusterIP",
     servicePort: service,
     action: "forward",
-    targets: [{ address: backend, port: number }],
+    targets: Targets.of([{ address: backend, port: number }]),
     affinitySeconds: 0,
     sourceRanges: undefined,
   };

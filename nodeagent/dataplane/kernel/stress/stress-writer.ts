@@ -5,6 +5,7 @@
 import { silentLog } from "@weft/proto/program/log.ts";
 import { adoptMaps } from "../adopt.ts";
 import { attachPrograms } from "../attach.ts";
+import { Targets } from "../../../plan/targets.ts";
 import { DescriptorStore } from "../descriptor-store.ts";
 import { IndexAllocator } from "../index-allocator.ts";
 import type { KernelMaps } from "../kernel-maps.ts";
@@ -37,9 +38,11 @@ const hotContent = {
   scope: "internal",
   action: "forward",
   affinitySeconds: 0,
-  targets: stressPlans(0)
-    .flatMap(({ frontends }) => frontends.flatMap(({ targets }) => targets))
-    .slice(0, 1),
+  targets: Targets.of(
+    stressPlans(0)
+      .flatMap(({ frontends }) => frontends.flatMap(({ targets }) => [...targets]))
+      .slice(0, 1),
+  ),
   sourceRanges: undefined,
 } as const;
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { parseAddress, parseSocketAddress, type Address } from "@weft/proto/address.ts";
 import { epoch, revision } from "@weft/proto/cursor.ts";
 import type { Frontend } from "../../../plan/frontend.ts";
+import { Targets } from "../../../plan/targets.ts";
 import type { Round, ServicePlan } from "../../dataplane.ts";
 
 const testEpoch = epoch(1_763_881_972_000, 7);
@@ -29,11 +30,13 @@ export function clusterIp(
     kind: "ClusterIP",
     servicePort: `${name}:http`,
     action: targets.length > 0 ? "forward" : "reject",
-    targets: targets.map((text) => {
-      const parsed = parseSocketAddress(text);
-      assert.ok(parsed !== undefined, text);
-      return parsed;
-    }),
+    targets: Targets.of(
+      targets.map((text) => {
+        const parsed = parseSocketAddress(text);
+        assert.ok(parsed !== undefined, text);
+        return parsed;
+      }),
+    ),
     affinitySeconds: 0,
     sourceRanges: undefined,
     ...fields,
