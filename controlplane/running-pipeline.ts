@@ -20,6 +20,7 @@ import type { PipelineLimits } from "./pipeline.ts";
 import { RecordingFleet } from "./recording-fleet.ts";
 import { ScriptedSource } from "./scripted-source.ts";
 import { WorkerStreams } from "./workers/worker-streams.ts";
+import type { WorkerStreamsOptions } from "./workers/worker-streams.ts";
 
 export interface RunningOptions {
   readonly security?: ServerSecurity;
@@ -30,9 +31,13 @@ export interface RunningOptions {
   /** Default: any free one. */
   readonly port?: number;
   readonly listener?: Partial<ListenerLimits>;
+  /** How often certificate files are read again. */
+  readonly pollMs?: number;
   readonly credit?: Partial<CreditLimits>;
   /** Default: `WEFT_TEST_WORKERS`, else 1: the fan-out in this thread. */
   readonly workers?: number;
+  /** Starts these. Default: in threads. */
+  readonly spawn?: WorkerStreamsOptions["spawn"];
 }
 
 // Nothing is due during a test unless the test says so.
@@ -78,10 +83,12 @@ export class RunningPipeline implements AsyncDisposable {
     const pipelineOptions = { source, history, fleet, log, metrics, version: "1.2.3", limits, massRemoval };
     const credit = options.credit && { ...creditLimits, ...options.credit };
     const workers = options.workers ?? Number(process.env["WEFT_TEST_WORKERS"] ?? 1);
+    const listenerTimes = { limits: options.listener ?? {}, ...(options.pollMs && { pollMs: options.pollMs }) };
     if (workers > 1) {
       const pipeline = await Pipeline.openWith(
         pipelineOptions,
-        (of) => new WorkerStreams(of, { workers, logLevel: "info", credit }),
+        (of) =>
+          new WorkerStreams(of, { workers, logLevel: "info", credit, listener: listenerTimes, spawn: options.spawn }),
       );
       const address = await pipeline.fanout.listen({ host: "127.0.0.1", port: 0 }, security);
       const running = new RunningPipeline({ source, fleet, metrics, pipeline, logged }, { address });
@@ -101,7 +108,7 @@ export class RunningPipeline implements AsyncDisposable {
       signal: new AbortController().signal,
       front,
       refused: (reason) => pipeline.connectionRefused(reason),
-      limits: options.listener ?? {},
+      ...listenerTimes,
     });
     const running = new RunningPipeline({ source, fleet, metrics, pipeline, logged }, listener);
     await source.started();

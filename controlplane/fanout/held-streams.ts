@@ -34,7 +34,7 @@ export class HeldStreams<Stream extends HeldStream> {
     if (reason === undefined) this.#leave(stream);
     else this.#enter(stream, node, reason);
     // What an agent says itself is in its acks.
-    if (isCurrent) this.#fleet.held(node, doubt?.by === "control-plane" ? reason : undefined);
+    if (isCurrent) this.#fleet.held(node, doubt?.by === "control-plane" ? reason : undefined, doubt !== undefined);
   }
 
   #enter(stream: Stream, node: string, reason: string): void {

@@ -57,8 +57,11 @@ export interface FleetObserver {
   sent(node: NodeRef, revision: Revision): void;
   /** `roundTripUs`: undefined unless this ack answers a heartbeat. */
   acked(node: NodeRef, ack: Ack, roundTripUs: number | undefined, nowUs: number): void;
-  /** Why this node is given no state (`mass_removal_held`); undefined: it is given state, or says itself why it takes none. */
-  held(node: NodeRef, reason: string | undefined): void;
+  /**
+   * `reason`: why this node is given no state (`mass_removal_held`); undefined: it is given state, or says itself why it takes none.
+   * `isHeld`: one of the two keeps it from state.
+   */
+  held(node: NodeRef, reason: string | undefined, isHeld: boolean): void;
   /** What the source lacks and is still served; undefined: nothing is held back. */
   removalHeld(removal: HeldRemoval | undefined): void;
   /** `reason`: closed words such as "silent", "replaced", "closed", "stalled", or an error's message. */

@@ -20,7 +20,11 @@ export class FleetClient implements Disposable {
   readonly #client: Client;
 
   constructor(address: string, using: ChannelCredentials = credentials.createInsecure()) {
-    this.#client = new Client(address, using, { "grpc.max_receive_message_length": -1 });
+    this.#client = new Client(address, using, {
+      // A connection of its own, as callers elsewhere have.
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.max_receive_message_length": -1,
+    });
   }
 
   /** All messages of a call, and how it ended. `took` is told of each; false: no more are wanted. */

@@ -51,8 +51,8 @@ export class OutboxFleet implements FleetObserver {
     this.#outbox.put({ kind: "acked", node: nameOf(node), ack: toBinary(AckSchema, ack), roundTripUs, nowUs });
   }
 
-  held(node: NodeRef, reason: string | undefined): void {
-    this.#outbox.put({ kind: "held", node: nameOf(node), reason });
+  held(node: NodeRef, reason: string | undefined, isHeld: boolean): void {
+    this.#outbox.put({ kind: "held", node: nameOf(node), reason, isHeld });
   }
 
   disconnected(of: NodeRef, instance: bigint, reason: string, nowUs: number): void {

@@ -26,6 +26,7 @@ export class WorkerFanout {
   readonly #grants = new NodeGrants();
   readonly #fanout: Fanout;
   #isRemovalConfirmed: boolean;
+  #late: number[] = [];
   #trace: Extract<ToWorker, { kind: "commit" }>["trace"];
 
   /** `post`: to the main thread. */
@@ -100,6 +101,11 @@ export class WorkerFanout {
     }
   }
 
+  /** So late was the event loop of this worker. */
+  late(seconds: number): void {
+    this.#late.push(seconds);
+  }
+
   /** Until `signal` aborts and every agent was asked to leave. */
   run(signal: AbortSignal): Promise<void> {
     return this.#fanout.run(signal);
@@ -137,8 +143,10 @@ export class WorkerFanout {
 
   #tell(): void {
     this.#grants.keep(this.#fleet.served);
-    this.outbox.put({ kind: "sizes", sizes: this.#fanout.sizes, heldNodes: this.#fanout.heldNodes });
+    this.outbox.put({ kind: "sizes", sizes: this.#fanout.sizes });
     const counted = this.counts.take();
     if (counted.length > 0) this.outbox.put({ kind: "counted", counts: counted });
+    if (this.#late.length > 0) this.outbox.put({ kind: "late", seconds: this.#late });
+    this.#late = [];
   }
 }

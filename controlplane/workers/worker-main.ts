@@ -2,6 +2,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { listenGrpc } from "@weft/proto/grpc/listener.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
+import { watchEventLoopDelay } from "@weft/proto/program/event-loop-delay.ts";
 import { identifierOf } from "../fanout/call-identity.ts";
 import { addDiscoveryService } from "../fanout/discovery-service.ts";
 import { createGrpcServer } from "../fanout/grpc-server.ts";
@@ -36,6 +37,7 @@ async function serve(): Promise<void> {
     refused,
     front,
     isShared: true,
+    ...start.listener,
   });
   worker.outbox.put({ kind: "listening", address: listener.address });
   await worker.run(signal);
@@ -47,6 +49,7 @@ port.on("message", (message: ToWorker) => {
   else if (message.kind === "drain") drained.abort();
   else worker.take(message);
 });
+watchEventLoopDelay((seconds) => worker.late(seconds));
 const told = worker.telling();
 try {
   await serve();

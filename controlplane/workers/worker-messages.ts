@@ -1,5 +1,6 @@
 /** What the main thread and its workers tell each other. Everything here survives a structured clone; shared buffers are not copied. */
 import type { Cursor, Epoch, Revision } from "@weft/proto/cursor.ts";
+import type { GrpcListenerOptions } from "@weft/proto/grpc/listener.ts";
 import type { LogFields, LogLevel } from "@weft/proto/program/log.ts";
 import type { HostPort } from "@weft/proto/program/socket-address.ts";
 import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
@@ -17,6 +18,9 @@ import type { Identity } from "../identity.ts";
 import type { HistoryKind } from "../log/commit-log.ts";
 import type { MassRemovalLimits } from "../mass-removal/mass-removal.ts";
 import type { SharedCommit, SharedPlaces } from "./shared-commit.ts";
+
+/** What a listener does otherwise than by default. */
+export type ListenerTimes = Pick<GrpcListenerOptions, "limits" | "pollMs">;
 
 /** What a worker is started with. */
 export interface WorkerStart {
@@ -37,6 +41,7 @@ export interface WorkerStart {
     /** Default: `creditLimits`. */
     readonly credit: CreditLimits | undefined;
   };
+  readonly listener: ListenerTimes | undefined;
   readonly isRemovalConfirmed: boolean;
   /** Of this history, before this worker began. */
   readonly renames: number;
@@ -104,7 +109,7 @@ export type FromWorker =
       readonly roundTripUs: number | undefined;
       readonly nowUs: number;
     }
-  | { readonly kind: "held"; readonly node: string; readonly reason: string | undefined }
+  | { readonly kind: "held"; readonly node: string; readonly reason: string | undefined; readonly isHeld: boolean }
   | {
       readonly kind: "disconnected";
       readonly node: string;
@@ -118,11 +123,9 @@ export type FromWorker =
       readonly elapsedMs: number;
       readonly isDone: boolean;
     }
-  | {
-      readonly kind: "sizes";
-      readonly sizes: Streams["sizes"];
-      readonly heldNodes: readonly string[];
-    }
+  | { readonly kind: "sizes"; readonly sizes: Streams["sizes"] }
+  /** How late its event loop was, at each look. */
+  | { readonly kind: "late"; readonly seconds: readonly number[] }
   | {
       readonly kind: "counted";
       readonly counts: readonly (readonly [name: CountName, label: string | undefined, by: number])[];

@@ -5,7 +5,7 @@ import type { ProgramErrorCode } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { HostPort } from "@weft/proto/program/socket-address.ts";
 import type { StreamSizes } from "../fanout/streams.ts";
-import type { FromWorker, ToWorker, WorkerBatch, WorkerStart } from "./worker-messages.ts";
+import type { ToWorker, WorkerBatch, WorkerStart } from "./worker-messages.ts";
 
 const restartLeastMs = 250;
 const restartMostMs = 10_000;
@@ -16,6 +16,7 @@ const silentMaxMs = 30_000;
 
 /** What a slot needs of a thread. */
 export interface WorkerThread {
+  readonly performance?: { eventLoopUtilization(): { readonly active: number } };
   postMessage(message: ToWorker): void;
   terminate(): Promise<number>;
   on(event: "message", listener: (batch: WorkerBatch) => void): unknown;
@@ -38,7 +39,7 @@ export interface WorkerSlotOptions {
   readonly ended: () => void;
 }
 
-function spawnThread(start: WorkerStart): WorkerThread {
+export function spawnThread(start: WorkerStart): WorkerThread {
   const name = `weft-worker-${start.worker}`;
   return new Worker(new URL("worker-main.ts", import.meta.url), { workerData: start, name });
 }
@@ -49,7 +50,7 @@ export class WorkerSlot {
   readonly worker: number;
   readonly #options: WorkerSlotOptions;
   readonly #listening = Promise.withResolvers<string>();
-  #sizes: Pick<Extract<FromWorker, { kind: "sizes" }>, "sizes" | "heldNodes"> = { sizes: noSizes, heldNodes: [] };
+  #sizes = noSizes;
   #thread: WorkerThread | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopping = false;
@@ -74,11 +75,12 @@ export class WorkerSlot {
 
   /** As the worker told them last. */
   get sizes(): StreamSizes {
-    return this.#sizes.sizes;
+    return this.#sizes;
   }
 
-  get heldNodes(): readonly string[] {
-    return this.#sizes.heldNodes;
+  /** Time in which its event loop was not idle, since it was started last. */
+  get busySeconds(): number {
+    return (this.#thread?.performance?.eventLoopUtilization().active ?? 0) / 1_000;
   }
 
   get restarts(): number {
@@ -137,7 +139,7 @@ export class WorkerSlot {
           const { code, message, remedy } = event;
           failure = new ProgramError(code as ProgramErrorCode, message, { remedy });
         } else if (event.kind === "sizes") {
-          this.#sizes = event;
+          this.#sizes = event.sizes;
         }
       }
       this.#options.took(batch);
@@ -150,7 +152,7 @@ export class WorkerSlot {
   #ended(at: HostPort, failure: unknown): void {
     const { log, now, ended } = this.#options;
     this.#thread = undefined;
-    this.#sizes = { sizes: noSizes, heldNodes: [] };
+    this.#sizes = noSizes;
     ended();
     this.#gone.resolve();
     this.#listening.reject(failure ?? new Error(`worker ${this.worker} ended before it listened`));

@@ -23,7 +23,7 @@ import { GatheredFlush } from "./gathered-flush.ts";
 import { sharedCommit, sharedPlaces } from "./shared-commit.ts";
 import { addCounts } from "./worker-counts.ts";
 import { limitsOfWorker } from "./worker-limits.ts";
-import type { Claim, FromWorker, ToWorker, WorkerBatch, WorkerStart } from "./worker-messages.ts";
+import type { Claim, FromWorker, ListenerTimes, ToWorker, WorkerBatch, WorkerStart } from "./worker-messages.ts";
 import { WorkerSlot } from "./worker-slot.ts";
 import type { WorkerThread } from "./worker-slot.ts";
 
@@ -37,6 +37,9 @@ export interface WorkerStreamsOptions {
   readonly workers: number;
   readonly logLevel: LogLevel;
   readonly credit?: CreditLimits | undefined;
+  readonly listener?: ListenerTimes | undefined;
+  /** A worker's event loop was so late, at one look. */
+  readonly late?: (seconds: number) => void;
   /** Starts a worker. Default: in a thread. */
   readonly spawn?: ((start: WorkerStart) => WorkerThread) | undefined;
 }
@@ -51,6 +54,8 @@ export class WorkerStreams implements Streams, AsyncDisposable {
   readonly #claims: Claims;
   readonly #transfers: Transfers;
   readonly #flushes = new Map<Revision, GatheredFlush>();
+  // As the fleet is told, at once: whoever reads there that a node is held can confirm it.
+  readonly #heldNodes = new Set<string>();
   #security: ServerSecurity = { kind: "insecure" };
   #isRemovalConfirmed = false;
   #renames = 0;
@@ -77,6 +82,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
       rename: (epoch, node) => this.#rename(epoch, node),
       lost: (node, instance, reason) => {
         metrics.streamsEnded.with(reason).inc();
+        this.#heldNodes.delete(node);
         fleet.disconnected(node, instance, reason, this.#nowUs());
       },
     });
@@ -91,6 +97,11 @@ export class WorkerStreams implements Streams, AsyncDisposable {
   /** Times that a worker was started again. */
   get restarts(): number {
     return this.#slots.reduce((sum, { restarts }) => sum + restarts, 0);
+  }
+
+  /** By worker: time in which its event loop was not idle, since it was started last. */
+  get busySeconds(): ReadonlyMap<number, number> {
+    return new Map(this.#slots.map(({ worker, busySeconds }) => [worker, busySeconds]));
   }
 
   get sizes(): StreamSizes {
@@ -108,7 +119,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
   }
 
   get heldNodes(): readonly string[] {
-    return this.#slots.flatMap(({ heldNodes }) => heldNodes);
+    return [...this.#heldNodes];
   }
 
   /** Starts the workers. @returns "HOST:PORT" as bound. @throws ProgramError if one cannot listen. */
@@ -209,6 +220,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
         massRemoval,
         credit: this.#workers.credit,
       },
+      listener: this.#workers.listener,
       isRemovalConfirmed: this.#isRemovalConfirmed,
       renames: this.#renames,
     };
@@ -274,10 +286,14 @@ export class WorkerStreams implements Streams, AsyncDisposable {
         fleet.acked(event.node, fromBinary(AckSchema, event.ack), event.roundTripUs, event.nowUs);
         return;
       case "held":
-        if (claims.isConnected(worker, event.node)) fleet.held(event.node, event.reason);
+        if (!claims.isConnected(worker, event.node)) return;
+        if (event.isHeld) this.#heldNodes.add(event.node);
+        else this.#heldNodes.delete(event.node);
+        fleet.held(event.node, event.reason, event.isHeld);
         return;
       case "disconnected":
         if (!claims.isConnected(worker, event.node)) return;
+        this.#heldNodes.delete(event.node);
         // First: whoever waits for the node is connected after this.
         fleet.disconnected(event.node, event.instance, event.reason, event.nowUs);
         claims.disconnected(worker, event.node);
@@ -288,6 +304,9 @@ export class WorkerStreams implements Streams, AsyncDisposable {
         if (flush?.isDone === true) this.#flushes.delete(event.revision);
         return;
       }
+      case "late":
+        for (const seconds of event.seconds) this.#workers.late?.(seconds);
+        return;
       case "counted":
         addCounts(metrics, event.counts);
         return;
