@@ -28,13 +28,22 @@ export function processUsage(pid: number): ProcessUsage {
 
 /** CPU time of one thread group in milliseconds, exact to the microsecond: for short spans. Sums its threads that live. */
 export function cpuTimeMs(pid: number): number {
-  let ns = 0;
+  return threadTimesMs(pid)
+    .values()
+    .reduce((sum, { cpuMs }) => sum + cpuMs, 0);
+}
+
+/** CPU time of each thread of a process, in milliseconds, by thread id. */
+export function threadTimesMs(pid: number): ReadonlyMap<number, { readonly name: string; readonly cpuMs: number }> {
+  const threads = new Map<number, { name: string; cpuMs: number }>();
   for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
     try {
-      ns += Number(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+      const name = fs.readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8").trim();
+      const [ns] = fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ");
+      threads.set(Number(thread), { name, cpuMs: Number(ns) / 1e6 });
     } catch {
       // It ended meanwhile.
     }
   }
-  return ns / 1e6;
+  return threads;
 }

@@ -12,6 +12,7 @@ import { endStage, stageOf } from "./stage.ts";
 import { stalledAgents } from "./stalled-agents.ts";
 import { tlsReconnects } from "./tls-reconnects.ts";
 import { workers } from "./workers.ts";
+import { workerStorms } from "./worker-storms.ts";
 
 const agents = 5_000;
 /** Their endpoints are replaced one by one. */
@@ -33,6 +34,7 @@ export const fleet: Bench = {
     rows.push(...(await coldAgents(context, agents)));
     const certificates = makeBenchCertificates(context);
     rows.push(...(await tlsReconnects(context, agents, certificates)));
+    rows.push(...(await workerStorms(context, agents, certificates)));
     rows.push(...(await resident(context, agents, certificates)));
     return rows;
   },
