@@ -6,7 +6,7 @@ import { compareEpochs, isSameEpoch, revisionZero } from "@weft/proto/cursor.ts"
 export interface Standing {
   /** What the store holds; undefined: nothing of any history. */
   readonly cursor: Cursor | undefined;
-  /** The newest epoch that was accepted or found live; older ones are refused. */
+  /** Of what is held or was found live, whichever is later; older ones are refused. */
   readonly newestEpoch: Epoch | undefined;
   /** Live in the kernel and ahead of the store: nothing is activated before it is reached. Undefined: no such bound. */
   readonly floor: Cursor | undefined;

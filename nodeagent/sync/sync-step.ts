@@ -162,7 +162,8 @@ function welcome(standing: Standing, event: WelcomeEvent, nowMs: number, jitter:
 
 // I10: a new name for the same content. What is held stays; nothing of the new epoch is active yet.
 function renamed(state: Open, event: WelcomeEvent, nowMs: number, jitter: number): SyncStep {
-  const refused = refusal(state.standing, event, nowMs);
+  // A control plane never renames itself back, whether or not anything of the later name was held.
+  const refused = refusal({ ...state.standing, newestEpoch: state.session.epoch }, event, nowMs);
   if (refused !== undefined) return end(state.standing, nowMs, jitter, refused.cause, refused.message);
   const session = { ...state.session, epoch: event.epoch, heartbeatMs: clampHeartbeat(event.heartbeatMs) };
   return {
@@ -191,9 +192,12 @@ function refusal(
   };
 }
 
-// I12: the floor stands by revision in its own epoch and by `Synced` in any other; `passed` looks at both.
+// I11: a later epoch counts once something of it is held (`reach`): a control plane that welcomed and went away before it gave any
+// state must not keep the node from the one before it. An older one that is taken counts at once.
 function accept(standing: Standing, epoch: Epoch, nowMs: number): Standing {
-  return { ...standing, newestEpoch: epoch, acceptableAtMs: nowMs };
+  const newest = standing.newestEpoch;
+  const isOlder = newest !== undefined && compareEpochs(epoch, newest) < 0;
+  return { ...standing, newestEpoch: isOlder ? epoch : newest, acceptableAtMs: nowMs };
 }
 
 function delta(state: Open, event: DeltaEvent, nowMs: number, jitter: number, limits: SyncLimits): SyncStep {
@@ -277,12 +281,12 @@ function synced(state: Open, revision: Cursor["revision"], nowMs: number, jitter
   return { state: { ...calm, standing: reached }, effects: isNews ? [{ kind: "advance", cursor }] : [] };
 }
 
-// The store holds `cursor` from now on. A floor of this epoch falls when it is reached, of another one at `Synced` (I12).
+// The store holds `cursor` from now on (I11, I12). A floor of this epoch falls when it is reached, of another one at `Synced` (I12).
 function reach(standing: Standing, cursor: Cursor, isSynced: boolean): Standing {
   const { floor } = standing;
   const isPassed =
     floor === undefined || covers(cursor, floor) || (isSynced && !isSameEpoch(cursor.epoch, floor.epoch));
-  return { ...standing, cursor, floor: isPassed ? undefined : floor };
+  return { ...standing, cursor, newestEpoch: cursor.epoch, floor: isPassed ? undefined : floor };
 }
 
 // I15: never sooner than by the own backoff, so that one that sends everybody away is not hammered.
