@@ -69,7 +69,7 @@ export class NodeGrants {
   }
 
   /** Forgets all others. A grant is used in the turn in which it comes. */
-  keep(served: ReadonlySet<string>): void {
+  keep(served: Pick<ReadonlySet<string>, "has" | "size">): void {
     if (this.#nodes.size === served.size) return;
     for (const node of this.#nodes.keys()) if (!served.has(node)) this.#nodes.delete(node);
   }

@@ -42,9 +42,15 @@ interface Holder {
   readonly peer: string;
 }
 
+/** The open stream of a node. */
+export interface ConnectedStream extends Holder {
+  /** Newest revision that it was sent; whoever is told raises it. */
+  sent: Revision;
+}
+
 interface Held {
   readonly worker: number;
-  connected: (Holder & { sent: Revision }) | undefined;
+  connected: ConnectedStream | undefined;
   granted: (Holder & { readonly claim: number }) | undefined;
   readonly waiting: Waiting[];
   /** Since another worker waits for its end. */
@@ -91,23 +97,18 @@ export class Claims {
     return this.#nodes.get(node)?.worker;
   }
 
-  /** The stream of this node is open. False: it is not this worker's. */
-  connected(worker: number, node: string, of: Holder & { readonly claim: number | undefined }): boolean {
+  /** The stream of this node is open. Undefined: it is not this worker's. */
+  connected(
+    worker: number,
+    node: string,
+    of: Holder & { readonly claim: number | undefined },
+  ): ConnectedStream | undefined {
     const held = this.#heldBy(worker, node);
-    if (held === undefined) return false;
-    held.connected = { instance: of.instance, peer: of.peer, sent: revisionZero };
+    if (held === undefined) return undefined;
+    const connected = { instance: of.instance, peer: of.peer, sent: revisionZero };
+    held.connected = connected;
     if (held.granted?.claim === of.claim) held.granted = undefined;
-    return true;
-  }
-
-  /** False: what this worker says of the node is of a stream that is none any more. */
-  isConnected(worker: number, node: string): boolean {
-    return this.#heldBy(worker, node)?.connected !== undefined;
-  }
-
-  sent(node: string, revision: Revision): void {
-    const connected = this.#nodes.get(node)?.connected;
-    if (connected !== undefined && revision > connected.sent) connected.sent = revision;
+    return connected;
   }
 
   /** False: it was not this worker's. */

@@ -1,9 +1,12 @@
 /** What a worker tells the main thread: one message per turn of its event loop, in order. */
+import type { Revision } from "@weft/proto/cursor.ts";
+import type { Ack } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { SteadyEvents } from "./steady-events.ts";
 import type { FromWorker, WorkerBatch } from "./worker-messages.ts";
 
 export class Outbox {
   readonly #post: (batch: WorkerBatch) => void;
-  #events: FromWorker[] = [];
+  #events: (FromWorker | SteadyEvents)[] = [];
   #renames: number;
   #isDue = false;
 
@@ -15,15 +18,24 @@ export class Outbox {
 
   put(event: FromWorker): void {
     this.#events.push(event);
-    if (this.#isDue) return;
-    this.#isDue = true;
-    setImmediate(() => this.flush());
+    this.#due();
+  }
+
+  sent(connection: number, revision: Revision): void {
+    this.#steady().sent(connection, revision);
+  }
+
+  /** `ack`: one for which `isSteadyAck` holds. */
+  acked(connection: number, ack: Ack, roundTripUs: number | undefined, nowUs: number): void {
+    this.#steady().acked(connection, ack, roundTripUs, nowUs);
   }
 
   flush(): void {
     this.#isDue = false;
     if (this.#events.length === 0) return;
-    const events = this.#events;
+    const events = this.#events.map((event) =>
+      event instanceof SteadyEvents ? ({ kind: "steady", numbers: event.numbers } as const) : event,
+    );
     this.#events = [];
     this.#post({ renames: this.#renames, events });
   }
@@ -32,5 +44,21 @@ export class Outbox {
   renamed(): void {
     this.flush();
     this.#renames++;
+  }
+
+  // Those that come next; what was put before stays before them.
+  #steady(): SteadyEvents {
+    const last = this.#events.at(-1);
+    if (last instanceof SteadyEvents) return last;
+    const steady = new SteadyEvents();
+    this.#events.push(steady);
+    this.#due();
+    return steady;
+  }
+
+  #due(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => this.flush());
   }
 }

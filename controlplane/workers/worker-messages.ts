@@ -94,25 +94,29 @@ export type FromWorker =
   | { readonly kind: "abandoned"; readonly claim: number; readonly node: string }
   | {
       readonly kind: "connected";
+      /** Of this connection; unique within the worker. */
+      readonly id: number;
       readonly claim: number | undefined;
       readonly connection: Omit<NodeConnection, "versions">;
       /** Encoded. */
       readonly versions: Uint8Array | undefined;
       readonly nowUs: number;
     }
-  | { readonly kind: "sent"; readonly node: string; readonly revision: Revision }
+  /** See `SteadyEvents`. */
+  | { readonly kind: "steady"; readonly numbers: Float64Array }
+  /** One that is not steady. */
   | {
       readonly kind: "acked";
-      readonly node: string;
+      readonly id: number;
       /** Encoded. */
       readonly ack: Uint8Array;
       readonly roundTripUs: number | undefined;
       readonly nowUs: number;
     }
-  | { readonly kind: "held"; readonly node: string; readonly reason: string | undefined; readonly isHeld: boolean }
+  | { readonly kind: "held"; readonly id: number; readonly reason: string | undefined; readonly isHeld: boolean }
   | {
       readonly kind: "disconnected";
-      readonly node: string;
+      readonly id: number;
       readonly instance: bigint;
       readonly reason: string;
       readonly nowUs: number;

@@ -2,10 +2,10 @@
  * The streams of all agents, served by worker threads on one port. This thread keeps the source, the catalog that counts, and the
  * fleet; a commit is written once into memory that all workers read, and told to each. What workers tell comes back in order.
  */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { printEpoch, revisionZero } from "@weft/proto/cursor.ts";
 import type { Epoch, Revision } from "@weft/proto/cursor.ts";
-import { AckSchema, NodeViewSchema, VersionsSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { NodeViewSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Log, LogLevel } from "@weft/proto/program/log.ts";
 import type { HostPort } from "@weft/proto/program/socket-address.ts";
 import type { ServerSecurity } from "@weft/proto/program/tls-flags.ts";
@@ -18,6 +18,7 @@ import type { CommitFlush, Streams, StreamSizes } from "../fanout/streams.ts";
 import { Transfers } from "../fanout/transfers.ts";
 import { Claims } from "./claims.ts";
 import type { ClaimAnswer } from "./claims.ts";
+import { Connections } from "./connections.ts";
 import { ForwardedCalls } from "./forwarded-calls.ts";
 import { GatheredFlush } from "./gathered-flush.ts";
 import { sharedCommit, sharedPlaces } from "./shared-commit.ts";
@@ -52,10 +53,9 @@ export class WorkerStreams implements Streams, AsyncDisposable {
   readonly #log: Log;
   readonly #slots: readonly WorkerSlot[];
   readonly #claims: Claims;
+  readonly #connections: Connections;
   readonly #transfers: Transfers;
   readonly #flushes = new Map<Revision, GatheredFlush>();
-  // As the fleet is told, at once: whoever reads there that a node is held can confirm it.
-  readonly #heldNodes = new Set<string>();
   #security: ServerSecurity = { kind: "insecure" };
   #isRemovalConfirmed = false;
   #renames = 0;
@@ -82,10 +82,11 @@ export class WorkerStreams implements Streams, AsyncDisposable {
       rename: (epoch, node) => this.#rename(epoch, node),
       lost: (node, instance, reason) => {
         metrics.streamsEnded.with(reason).inc();
-        this.#heldNodes.delete(node);
+        this.#connections.lost(node);
         fleet.disconnected(node, instance, reason, this.#nowUs());
       },
     });
+    this.#connections = new Connections(this.#claims, fleet);
     this.#slots = Array.from({ length: workers.workers }, (_, i) => this.#makeSlot(i + 1));
   }
 
@@ -119,7 +120,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
   }
 
   get heldNodes(): readonly string[] {
-    return [...this.#heldNodes];
+    return this.#connections.heldNodes;
   }
 
   /** Starts the workers. @returns "HOST:PORT" as bound. @throws ProgramError if one cannot listen. */
@@ -245,6 +246,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
     }
     this.calls.workerEnded(worker);
     this.#claims.workerEnded(worker);
+    this.#connections.workerEnded(worker);
   }
 
   #take(worker: number, { renames, events }: WorkerBatch): void {
@@ -253,50 +255,28 @@ export class WorkerStreams implements Streams, AsyncDisposable {
 
   // `isOfEpoch`: the worker knew the name of the history when it said so.
   #takeEvent(worker: number, event: FromWorker, isOfEpoch: boolean): void {
-    const { fleet, metrics } = this.#options;
-    const claims = this.#claims;
     switch (event.kind) {
       case "listening":
       case "not-listening":
       case "sizes":
         return;
       case "claim":
-        claims.ask(worker, event.claim);
+        this.#claims.ask(worker, event.claim);
         return;
       case "abandoned":
-        claims.abandoned(worker, event.node, event.claim);
+        this.#claims.abandoned(worker, event.node, event.claim);
         return;
-      case "connected": {
-        const { connection, claim, nowUs } = event;
-        if (!claims.connected(worker, connection.node, { ...connection, claim })) {
-          this.#slot(worker)?.post({ kind: "replace", node: connection.node, by: "another worker" });
-          return;
-        }
-        const versions = event.versions === undefined ? undefined : fromBinary(VersionsSchema, event.versions);
-        fleet.connected({ ...connection, versions, applied: isOfEpoch ? connection.applied : revisionZero }, nowUs);
+      case "connected":
+        if (!this.#connections.connected(worker, event, isOfEpoch))
+          this.#slot(worker)?.post({ kind: "replace", node: event.connection.node, by: "another worker" });
         return;
-      }
-      case "sent":
-        if (!isOfEpoch || !claims.isConnected(worker, event.node)) return;
-        claims.sent(event.node, event.revision);
-        fleet.sent(event.node, event.revision);
-        return;
+      case "steady":
       case "acked":
-        if (!isOfEpoch || !claims.isConnected(worker, event.node)) return;
-        fleet.acked(event.node, fromBinary(AckSchema, event.ack), event.roundTripUs, event.nowUs);
+        if (isOfEpoch) this.#connections.take(worker, event);
         return;
       case "held":
-        if (!claims.isConnected(worker, event.node)) return;
-        if (event.isHeld) this.#heldNodes.add(event.node);
-        else this.#heldNodes.delete(event.node);
-        fleet.held(event.node, event.reason, event.isHeld);
-        return;
       case "disconnected":
-        if (!claims.isConnected(worker, event.node)) return;
-        this.#heldNodes.delete(event.node);
-        // First: whoever waits for the node is connected after this.
-        fleet.disconnected(event.node, event.instance, event.reason, event.nowUs);
-        claims.disconnected(worker, event.node);
+        this.#connections.take(worker, event);
         return;
       case "flush": {
         const flush = this.#flushes.get(event.revision);
@@ -308,7 +288,7 @@ export class WorkerStreams implements Streams, AsyncDisposable {
         for (const seconds of event.seconds) this.#workers.late?.(seconds);
         return;
       case "counted":
-        addCounts(metrics, event.counts);
+        addCounts(this.#options.metrics, event.counts);
         return;
       case "log":
         this.#log[event.level](event.message, event.fields);
