@@ -3,6 +3,7 @@ import type { Revision } from "@weft/proto/cursor.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { Fanout } from "../fanout/fanout.ts";
+import { HeapCompaction } from "../heap-compaction.ts";
 import { ClaimingStreams, NodeGrants } from "./claiming-streams.ts";
 import { outboxLog } from "./outbox-log.ts";
 import { OutboxFleet } from "./outbox-fleet.ts";
@@ -24,6 +25,8 @@ export class WorkerFanout {
   readonly #fleet: OutboxFleet;
   readonly #catalog: Catalog;
   readonly #grants = new NodeGrants();
+  // Each thread has a heap of its own.
+  readonly #compaction = new HeapCompaction();
   readonly #fanout: Fanout;
   #isRemovalConfirmed: boolean;
   #late: number[] = [];
@@ -107,8 +110,9 @@ export class WorkerFanout {
   }
 
   /** Until `signal` aborts and every agent was asked to leave. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#fanout.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    using _compaction = this.#compaction;
+    await this.#fanout.run(signal);
   }
 
   /** Tells sizes and counts now and then, until what is returned is called, and then once more. */
@@ -126,6 +130,7 @@ export class WorkerFanout {
     this.#trace = trace;
     if (isHead) this.#catalog.start(made);
     else this.#catalog.apply(made);
+    this.#compaction.committed(made);
     const flush = this.#fanout.broadcast();
     const revision: Revision = made.revision;
     const tellFlush = (isDone: boolean): void =>
