@@ -33,6 +33,15 @@ struct {
   __type(value, struct affinity_flow);
 } affinity_flows SEC(".maps");
 
+/* cookie % WEFT_CONNECTION_SLOTS -> what a connected TCP socket asked for; if another socket has the slot, `connections` says it */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, WEFT_CONNECTION_SLOTS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct connection_slot);
+} connection_slots SEC(".maps");
+
 /* connected socket -> what it asked for */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);

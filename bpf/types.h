@@ -199,6 +199,14 @@ struct connection {
 };
 _Static_assert(sizeof(struct connection) == 48, "connection");
 
+/* A cache line. Only the socket that owns it reads or writes more than `owner`: under its lock, or when it ends. */
+struct connection_slot {
+  __u64 owner; /* cookie of the socket; 0: free */
+  struct connection connection;
+  __u64 reserved;
+};
+_Static_assert(sizeof(struct connection_slot) == 64, "connection_slot");
+
 struct udp_peer {
   __u32 sockets; /* connected through a frontend to a backend of this slot */
   __u32 is_left; /* written by the agent: such a frontend lost such a backend */

@@ -4,6 +4,7 @@
 #define WEFT_HOOKS_CONNECT_H
 
 #include "../peer.h"
+#include "../slot.h"
 #include "../socket.h"
 
 static __always_inline bool redirect_probe(struct target *target) {
@@ -21,13 +22,17 @@ static __always_inline void forget_connection(struct bpf_sock_addr *call) {
   const struct connection *connection;
 
   if (!call->sk) return;
+  if (call->protocol == IPPROTO_TCP) free_slot(bpf_get_socket_cookie(call));
   connection = bpf_sk_storage_get(&connections, call->sk, NULL, 0);
   if (!connection) return;
   uncount_connection(connection);
   bpf_sk_storage_delete(&connections, call->sk);
 }
 
-/* Deleted and made with its value, its addresses never changed in place: getpeername() may run meanwhile. */
+/*
+ * Deleted and made with its value, its addresses never changed in place: getpeername() may run meanwhile. The egress program
+ * asks for storage only: a connection that it has to check has no slot.
+ */
 static __always_inline void remember_connection(struct bpf_sock_addr *call, const struct target *frontend,
                                                 const struct target *backend, __u64 word, bool is_unjudged) {
   struct connection connection = {.frontend = frontend->address,
@@ -40,6 +45,7 @@ static __always_inline void remember_connection(struct bpf_sock_addr *call, cons
 
   if (!call->sk) return;
   forget_connection(call);
+  if (call->protocol == IPPROTO_TCP && !is_unjudged && take_slot(bpf_get_socket_cookie(call), &connection)) return;
   if (!bpf_sk_storage_get(&connections, call->sk, &connection, BPF_SK_STORAGE_GET_F_CREATE)) return;
   if (connection.is_counted) count_peer(&connection, 1);
 }

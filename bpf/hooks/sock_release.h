@@ -4,11 +4,13 @@
 #define WEFT_HOOKS_SOCK_RELEASE_H
 
 #include "../peer.h"
+#include "../slot.h"
 #include "../socket.h"
 
 static __always_inline int release(struct bpf_sock *socket) {
   const struct connection *connection;
 
+  if (socket->protocol == IPPROTO_TCP) free_slot(bpf_get_socket_cookie(socket));
   if (socket->protocol != IPPROTO_UDP) return PASS;
   connection = bpf_sk_storage_get(&connections, socket, NULL, 0);
   if (connection) uncount_connection(connection);

@@ -5,6 +5,7 @@ import {
   activationLayout,
   backendLayout,
   cidrKeyLayout,
+  connectionSlotLayout,
   descriptorLayout,
   frontendKeyLayout,
   nameLayout,
@@ -30,6 +31,7 @@ const layouts = {
   activation: activationLayout,
   settings: settingsLayout,
   node_port: nodePortLayout,
+  connection_slot: connectionSlotLayout,
   udp_peer: udpPeerLayout,
   refused_bind: refusedBindLayout,
 } as const;

@@ -6,7 +6,7 @@ import type { Action, FrontendKind, ProtocolName, Scope } from "../../plan/front
 
 /** Bump when a struct or a map of bpf/maps.h changes: other versions are loaded beside and switched to, never reused. */
 export const serviceLayoutVersion = 5;
-/** The same for bpf/flow-maps.h. */
+/** The same for bpf/flow-maps.h. A map that comes beside the others changes none of them: sockets keep what they have. */
 export const flowLayoutVersion = 4;
 
 export const frontendKeyLayout = { size: 20, address: 0, port: 16, protocol: 18, scope: 19 } as const;
@@ -39,6 +39,7 @@ export const activationLayout = {
 export const settingsLayout = { size: 16, host_netns_cookie: 0, probe_port: 8, reserved: 10 } as const;
 
 export const nodePortLayout = { size: 8, name: 0, reserved: 4 } as const;
+export const connectionSlotLayout = { size: 64, owner: 0, connection: 8, reserved: 56 } as const;
 export const udpPeerLayout = { size: 8, sockets: 0, is_left: 4 } as const;
 export const refusedBindLayout = {
   size: 48,
@@ -63,6 +64,7 @@ export const rangesMax = 65_536;
 /** Ports of one protocol. */
 export const portsMax = 65_536;
 export const refusedBindsMax = 64;
+export const connectionSlotsMax = 65_536;
 export const udpPeersMax = 65_536;
 
 /** Absent, and those that stand for no service port. */

@@ -29,6 +29,7 @@ const flowMaps = [
   "reverse_flows",
   "affinity_flows",
   "connections",
+  "connection_slots",
   "guarded_senders",
   "udp_peers",
 ] as const;

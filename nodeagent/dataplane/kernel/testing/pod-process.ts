@@ -108,6 +108,9 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
       socket.close();
     }
   },
+  tcpReconnect({ targets }) {
+    return Promise.resolve({ peers: reconnectTcp(targets) });
+  },
   async udpNamedPeer({ first, peer }) {
     const socket = dgram.createSocket("udp4");
     const answers: string[] = [];
@@ -131,14 +134,41 @@ const calls: { readonly [Name in PodCall["call"]]: (of: Extract<PodCall, { call:
 };
 
 // node:dgram refuses to name a peer once a socket is connected; applications in C do.
-function sendToThough(socket: dgram.Socket, { address, port }: PodTarget): void {
+function sendToThough(socket: dgram.Socket, target: PodTarget): void {
+  const name = socketAddress(target);
+  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
+  const sendto = koffi.load("libc.so.6").func("long sendto(int, const void *, size_t, int, const void *, uint)");
+  if (sendto(fd, Buffer.from("?"), 1, 0, name, name.length) !== 1) throw new Error("sendto failed");
+}
+
+// node:net makes a socket for each connection.
+function reconnectTcp(targets: readonly PodTarget[]): string[] {
+  const libc = koffi.load("libc.so.6");
+  const connect = libc.func("int connect(int, const void *, uint)");
+  const getpeername = libc.func("int getpeername(int, void *, _Inout_ uint *)");
+  const fd = libc.func("int socket(int, int, int)")(2, 1, 0) as number;
+  try {
+    return targets.map((target) => {
+      const name = socketAddress(target);
+      if (connect(fd, name, name.length) !== 0) throw new Error(`connect: errno ${koffi.errno()}`);
+      const peer = Buffer.alloc(16);
+      if (getpeername(fd, peer, [peer.length]) !== 0) throw new Error(`getpeername: errno ${koffi.errno()}`);
+      // AF_UNSPEC
+      if (connect(fd, Buffer.alloc(16), 16) !== 0) throw new Error(`disconnect: errno ${koffi.errno()}`);
+      return printAddress(peer.subarray(4, 8).join("."), peer.readUInt16BE(2));
+    });
+  } finally {
+    libc.func("int close(int)")(fd);
+  }
+}
+
+// struct sockaddr_in.
+function socketAddress({ address, port }: PodTarget): Buffer {
   const name = Buffer.alloc(16);
   name.writeUInt16LE(2, 0);
   name.writeUInt16BE(port, 2);
   name.set(address.split(".").map(Number), 4);
-  const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
-  const sendto = koffi.load("libc.so.6").func("long sendto(int, const void *, size_t, int, const void *, uint)");
-  if (sendto(fd, Buffer.from("?"), 1, 0, name, name.length) !== 1) throw new Error("sendto failed");
+  return name;
 }
 
 /** Sends to `to`, or to the peer of a connected socket, and waits for an answer. */

@@ -35,6 +35,8 @@ export type PodCall =
       readonly call: "udpReconnect";
       readonly addresses: readonly { readonly address: string; readonly port: number }[];
     }
+  /** One IPv4 socket that connects to one after the other, disconnected in between. */
+  | { readonly call: "tcpReconnect"; readonly targets: readonly PodTarget[] }
   /** One socket: sendto(`first`), connect(`peer`), send(), and sendto(`peer`) although it is connected. */
   | { readonly call: "udpNamedPeer"; readonly first: PodTarget; readonly peer: PodTarget };
 

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import type { Round, ServicePlan } from "../../dataplane.ts";
 import { KernelDataplane, type KernelDataplaneOptions } from "../kernel-dataplane.ts";
-import { isServicesFolder, linksFolder } from "../pin-folder.ts";
+import { flowsFolderName, isServicesFolder, linksFolder } from "../pin-folder.ts";
 import { makeKernelLab } from "./kernel-lab.ts";
 import { ignore, roundOf } from "./plans.ts";
 import { startPod, type Pod, type PodCall, type Seen } from "./pod.ts";
@@ -69,6 +69,11 @@ export class SocketStage implements AsyncDisposable {
     const folder = fs.readdirSync(this.#place.bpffs).find(isServicesFolder);
     assert.ok(folder !== undefined);
     return path.join(this.#place.bpffs, folder, map);
+  }
+
+  /** The same, of the flow maps. */
+  flowPinOf(map: string): string {
+    return path.join(this.#place.bpffs, flowsFolderName, map);
   }
 
   /** Whether packets are checked. */
