@@ -1,5 +1,26 @@
 /** Metrics of the audit. docs/metrics.md describes each. */
+import type { AuditFinding } from "../dataplane/dataplane.ts";
 import type { Counter, Labelled, Metrics } from "@weft/proto/program/metrics.ts";
+
+const all = ["missing", "surplus", "differs"] as const;
+const differs = ["differs"] as const;
+
+/** What can be found. There from the start: an alert on the increase of a series that begins at 1 would miss its first. */
+const findable: Readonly<Record<string, readonly AuditFinding["kind"][]>> = {
+  frontends: all,
+  addresses: all,
+  cidrs: all,
+  ranges: ["missing", "surplus"],
+  states: differs,
+  descriptors: differs,
+  backends: differs,
+  names: differs,
+  node_ports: differs,
+  active: differs,
+  links: ["missing"],
+  pins: ["missing"],
+  plan: all,
+};
 
 export class AuditMetrics {
   readonly findings: Labelled<Counter>;
@@ -17,6 +38,7 @@ export class AuditMetrics {
       },
       ["map", "kind"],
     );
+    for (const [map, kinds] of Object.entries(findable)) for (const kind of kinds) this.findings.with(map, kind);
     this.failures = metrics.counter({
       name: "weft_agent_audit_repair_failures_total",
       help: "Those of them that could not be repaired; each is tried again.",

@@ -57,6 +57,7 @@ describe("audit", () => {
     const metrics = new Metrics();
     const stop = new AbortController();
     const auditMetrics = new AuditMetrics(metrics);
+    assert.match(metrics.print(), /weft_agent_audit_findings_total\{map="links",kind="missing"\} 0\n/);
     const passDone = auditMetrics.passDone.bind(auditMetrics);
     auditMetrics.passDone = (seconds) => {
       passDone(seconds);

@@ -47,6 +47,33 @@ export function attachPrograms(object: LoadedObject, bpffs: string, cgroup: stri
   }
 }
 
+/**
+ * Attaches again what somebody detached, or whose pin was removed: sockets would be served by nobody then, and the maps would not show it.
+ * @returns the programs. @throws ProgramError with a remedy.
+ */
+export function restoreLinks(object: LoadedObject, bpffs: string, cgroup: string): readonly string[] {
+  try {
+    const cgroupId = fs.statSync(cgroup, { bigint: true }).ino;
+    const wanted = fs.existsSync(egressPin(bpffs)) ? [...hooks, egressHook] : hooks;
+    const lost = wanted.filter(([name]) => attachedTo(path.join(bpffs, linksFolder, name)) !== cgroupId);
+    if (lost.length > 0) replaceOrCreate(object, bpffs, cgroup, lost);
+    return lost.map(([name]) => name);
+  } catch (error) {
+    throw explain(error, cgroup);
+  }
+}
+
+// Id of a cgroup; 0n of one that is gone, or where the link was detached. Undefined: there is no pin.
+function attachedTo(at: string): bigint | undefined {
+  const link = getPinned(at);
+  if (link === undefined) return undefined;
+  try {
+    return linkCgroupId(link);
+  } finally {
+    closeFd(link);
+  }
+}
+
 /** Attaches or detaches the program that checks packets, if it is not so already. @throws ProgramError with a remedy. */
 export function setEgress(object: LoadedObject, bpffs: string, cgroup: string, isNeeded: boolean): void {
   const at = egressPin(bpffs);
@@ -96,8 +123,12 @@ function replaceOrCreate(object: LoadedObject, bpffs: string, cgroup: string, wa
       const program = object.programFd(name);
       if (replaceProgram(at, program, cgroupId)) continue;
       const link = createLink(program, cgroupFd, attachType);
-      pin(link, at);
-      closeFd(link);
+      try {
+        pin(link, at);
+      } finally {
+        // One that is not pinned is detached by this.
+        closeFd(link);
+      }
     }
   } finally {
     fs.closeSync(cgroupFd);

@@ -35,6 +35,7 @@ import {
 import { openMaps } from "./pinned-maps.ts";
 import { probePrograms } from "./probe.ts";
 import { RefusedBinds } from "./refused-binds.ts";
+import { RestoredPins } from "./restored-pins.ts";
 import { RevisionWriter } from "./revision-writer.ts";
 import { RoundApplier } from "./round-applier.ts";
 
@@ -57,6 +58,7 @@ interface Opened {
   readonly mapAudit: MapAudit;
   readonly probePort: number;
   readonly leftPeers: LeftPeers;
+  readonly pins: RestoredPins;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -71,6 +73,9 @@ export class KernelDataplane implements Dataplane {
   #opened: Opened | undefined;
   /** Pinned links serve from maps of another layout until these have something to serve. */
   #isAttachDue = false;
+  #isAttached = false;
+  // Of the check of packets: said once, not with each look.
+  #egressProblem: string | undefined;
 
   constructor({ bpffs, cgroup, limits = defaultKernelLimits, log = silentLog }: KernelDataplaneOptions) {
     this.#bpffs = bpffs;
@@ -109,7 +114,8 @@ export class KernelDataplane implements Dataplane {
     const timer = setInterval(() => this.#tick(refusedBinds), tickMs).unref();
     const leftPeers = new LeftPeers(mapMemory(object.mapFd("udp_peers"), udpPeersMax * udpPeerLayout.size, true));
     const mapAudit = new MapAudit(writer.audited(), errnoName);
-    this.#opened = { lock, cgroup, object, maps, writer, applier, mapAudit, probePort, leftPeers, timer };
+    const pins = new RestoredPins({ object, bpffs: this.#bpffs, cgroup, limits: this.#limits });
+    this.#opened = { lock, cgroup, object, maps, writer, applier, mapAudit, probePort, leftPeers, pins, timer };
     let { cursor } = found;
     if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
       cursor = await this.#moveFrom(before);
@@ -144,7 +150,9 @@ export class KernelDataplane implements Dataplane {
   }
 
   audit(entriesMax: number): AuditStep {
-    return this.#use().mapAudit.step(entriesMax);
+    const { mapAudit, pins } = this.#use();
+    const { findings, isEnd } = mapAudit.step(entriesMax);
+    return { findings: [...pins.take(), ...findings], isEnd };
   }
 
   auditSize(): number {
@@ -196,13 +204,19 @@ export class KernelDataplane implements Dataplane {
 
   #tick(refusedBinds: RefusedBinds): void {
     this.#tellRefusedBinds(refusedBinds);
-    const { object, cgroup, writer, leftPeers } = this.#use();
+    const { object, cgroup, writer, leftPeers, pins } = this.#use();
     const isNeeded = leftPeers.review(performance.now()) || writer.hasGuarded;
     try {
       setEgress(object, this.#bpffs, cgroup, isNeeded);
+      this.#egressProblem = undefined;
     } catch (error) {
-      this.#log.warn(`cannot ${isNeeded ? "attach" : "detach"} the check of packets`, { error: String(error) });
+      const problem = String(error);
+      if (problem !== this.#egressProblem) {
+        this.#log.warn(`cannot ${isNeeded ? "attach" : "detach"} the check of packets`, { error: problem });
+      }
+      this.#egressProblem = problem;
     }
+    if (this.#isAttached) pins.look();
   }
 
   #attach(): void {
@@ -210,6 +224,7 @@ export class KernelDataplane implements Dataplane {
     if (writer.hasGuarded) setEgress(object, this.#bpffs, cgroup, true);
     attachPrograms(object, this.#bpffs, cgroup);
     this.#isAttachDue = false;
+    this.#isAttached = true;
     removeProbes(cgroup);
     probePrograms(cgroup, probePort);
     const current = new Set([servicesFolderName(this.#limits), flowsFolderName, linksFolder]);

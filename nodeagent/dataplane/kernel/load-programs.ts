@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { fromErrno } from "@weft/proto/program/errno.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
-import { errnos, KernelError, libbpfMissing, loadObject, VerifierError } from "./libbpf.ts";
+import { errnos, KernelError, libbpfMissing, loadObject, pin, VerifierError } from "./libbpf.ts";
 import type { LoadedObject, MapSettings } from "./libbpf.ts";
 import type { KernelLimits, MapSizes } from "./map-sizes.ts";
 import { flowsFolderName, servicesFolderName } from "./pin-folder.ts";
@@ -48,18 +48,37 @@ export async function loadPrograms(
     });
   }
   const services = path.join(bpffs, servicesFolderName(limits));
-  const flows = path.join(bpffs, flowsFolderName);
-  for (const folder of [services, flows]) makeFolder(folder);
+  makePinFolders(bpffs, limits);
   const maps: Record<string, MapSettings> = {};
-  for (const name of sizedMaps) maps[name] = { max: sizes[name], pin: path.join(services, name) };
-  for (const name of fixedMaps) maps[name] = { pin: path.join(services, name) };
-  for (const name of flowMaps) maps[name] = { pin: path.join(flows, name) };
+  for (const [name, pin] of pinsOf(bpffs, limits)) maps[name] = { pin };
+  for (const name of sizedMaps) maps[name] = { ...maps[name], max: sizes[name] };
   try {
     return await loadObject(objectPath, maps);
   } catch (error) {
     if (error instanceof VerifierError && error.log !== "") log.debug("the verifier's log", { log: error.log });
     throw explain(error, services);
   }
+}
+
+/** Pins maps again whose pin somebody removed: an agent that starts later would find none of what is live. @returns their names. */
+export function restorePins(object: LoadedObject, bpffs: string, limits: KernelLimits): readonly string[] {
+  const lost = pinsOf(bpffs, limits).filter(([, at]) => !fs.existsSync(at));
+  if (lost.length > 0) makePinFolders(bpffs, limits);
+  for (const [name, at] of lost) pin(object.mapFd(name), at);
+  return lost.map(([name]) => name);
+}
+
+function pinsOf(bpffs: string, limits: KernelLimits): readonly (readonly [map: string, at: string])[] {
+  const services = path.join(bpffs, servicesFolderName(limits));
+  const flows = path.join(bpffs, flowsFolderName);
+  return [
+    ...[...sizedMaps, ...fixedMaps].map((name) => [name, path.join(services, name)] as const),
+    ...flowMaps.map((name) => [name, path.join(flows, name)] as const),
+  ];
+}
+
+function makePinFolders(bpffs: string, limits: KernelLimits): void {
+  for (const name of [servicesFolderName(limits), flowsFolderName]) makeFolder(path.join(bpffs, name));
 }
 
 function makeFolder(folder: string): void {
