@@ -38,7 +38,7 @@ function padded(message: Uint8Array, length: number): Uint8Array {
 
 interface Case {
   readonly name: string;
-  /** The sample that grows; undefined: HTTP/2 ends the connection or call by itself, which grpc-js does not tell. */
+  /** The sample that grows; undefined: nothing came of it in time, or HTTP/2 refuses a call. */
   readonly counted: string | undefined;
   readonly does: (client: RawClient) => unknown;
   /** Default: until the connection is closed. */
@@ -69,7 +69,7 @@ const cases: readonly Case[] = [
   { name: "the preface and then nothing", counted: undefined, does: (client) => client.start() },
   {
     name: "a preface followed by garbage",
-    counted: undefined,
+    counted: refused("not-http2"),
     does: (client) => client.start().send("garbage".repeat(20)),
   },
   {
@@ -79,7 +79,7 @@ const cases: readonly Case[] = [
   },
   {
     name: "a flood of continuations",
-    counted: undefined,
+    counted: refused("not-http2"),
     does: (client) => {
       client.start().frame("headers", 0, 1, Buffer.of(0));
       for (let i = 0; i < 1_000; i++) client.frame("continuation", 0, 1, Buffer.alloc(1_000));
@@ -93,7 +93,7 @@ const cases: readonly Case[] = [
   },
   {
     name: "pings whose answers are not read",
-    counted: undefined,
+    counted: refused("not-http2"),
     does: (client) => {
       client.start().stall();
       const pings = Buffer.concat(Array.from({ length: 1_000 }, () => frame("ping", 0, 0, Buffer.alloc(8))));
@@ -102,7 +102,7 @@ const cases: readonly Case[] = [
   },
   {
     name: "settings again and again",
-    counted: undefined,
+    counted: refused("not-http2"),
     does: (client) => {
       client.start().stall();
       const settings = Buffer.concat(Array.from({ length: 1_000 }, () => frame("settings", 0, 0, Buffer.alloc(6))));
@@ -111,12 +111,27 @@ const cases: readonly Case[] = [
   },
   {
     name: "calls that are opened and reset at once",
-    counted: undefined,
+    counted: refused("not-http2"),
     does: (client) => {
       client.start();
       for (let i = 0; i < 1_000; i++) client.sync(2 * i + 1).frame("reset", 0, 2 * i + 1, Buffer.of(0, 0, 0, 8));
     },
     until: isRefused("goaway", errorCodes.enhanceYourCalm),
+  },
+  {
+    name: "a flood of settings beside a call",
+    counted: ended("transport"),
+    does: async (client) => {
+      client.start().sync(1).message(1, hello("settings"));
+      await until(() => has("data")(client), "Welcome");
+      for (let i = 0; i < 8_000; i++) client.frame("settings", 0, 0, Buffer.alloc(6));
+    },
+  },
+  {
+    name: "a grant that breaks the rules of its call",
+    counted: ended("transport"),
+    does: (client) => client.start().sync(1).frame("windowUpdate", 0, 1, Buffer.alloc(4)),
+    until: isEnded,
   },
   {
     name: "more calls than a connection may have",

@@ -83,7 +83,7 @@ export function fanoutMetrics(metrics: Metrics): FanoutMetrics {
     connectionsRefused: metrics.counterWith(
       {
         name: "weft_fanout_connections_refused_total",
-        help: "Connections ended before they carried a request, by reason.",
+        help: "Connections ended while they carried no call, by reason.",
       },
       ["reason"],
     ),

@@ -1,6 +1,6 @@
 /** Each Sync call of an agent, whatever carries it, becomes a stream of the fan-out. */
 import { messageOf } from "@weft/proto/program/errors.ts";
-import type { CallInput } from "../http2/call.ts";
+import type { BrokenConnection, CallInput } from "../http2/call.ts";
 import type { Unreadable } from "../http2/message-reader.ts";
 import type { Identity } from "../identity.ts";
 import type { Fanout } from "./fanout.ts";
@@ -144,8 +144,10 @@ class SyncStream implements StreamPort, SyncInput {
     }, taken.forMs).unref();
   }
 
-  unreadable(why: Unreadable): void {
-    if (why.kind === "compressed") this.broken("malformed", "messages must not be compressed; turn compression off");
+  unreadable(why: Unreadable | BrokenConnection): void {
+    if (why.kind === "connection") this.broken("transport", `HTTP/2: ${why.details}`);
+    else if (why.kind === "compressed")
+      this.broken("malformed", "messages must not be compressed; turn compression off");
     else this.broken("too-large", `a message of ${why.bytes} bytes; at most ${why.bytesMax} are taken`);
   }
 

@@ -15,11 +15,17 @@ import { ReceiveWindow } from "./receive-window.ts";
 export interface CallInput {
   received(message: Uint8Array): void;
   /** What was sent cannot be read, nor what comes after it. */
-  unreadable(why: Unreadable): void;
+  unreadable(why: Unreadable | BrokenConnection): void;
   /** The client has sent all that it will send. */
   finished(): void;
   /** The call is over for both sides. Once, and never within a method of the call. */
   closed(): void;
+}
+
+/** The client broke the rules of HTTP/2, or a bound: its call ends, or its connection. */
+export interface BrokenConnection {
+  readonly kind: "connection";
+  readonly details: string;
 }
 
 /** What a call needs of its connection. */
@@ -123,6 +129,7 @@ export class Http2Call {
   /** Ends the call at once; what was not sent yet is dropped. */
   reset(code: ErrorCode = errorCode.cancel): void {
     if (this.#isOver) return;
+    if (code !== errorCode.cancel) this.broken("it broke a rule of its call");
     this.#carrier.answer(resetFrame(this.id, code));
     this.over();
   }
@@ -146,6 +153,11 @@ export class Http2Call {
 
   get isReceivingOver(): boolean {
     return this.#isReceivingOver;
+  }
+
+  /** It is about to end, and the client is to blame. */
+  broken(details: string): void {
+    if (!this.#isOver) this.#input?.unreadable({ kind: "connection", details });
   }
 
   /** The client grants more, or less. @returns false: more than there can be. */

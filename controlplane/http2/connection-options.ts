@@ -14,6 +14,8 @@ export interface ConnectionOptions {
   /** Largest message of a call, until it says otherwise. */
   readonly messageBytesMax: number;
   readonly open: (call: Http2Call, socket: Socket) => CallInput;
+  /** The client broke the rules of HTTP/2, or a bound, on a connection that has no call now; it is ended. */
+  readonly refused: (socket: Socket, details: string) => void;
   /** The connection is lost, or was passed on. */
   readonly left: (connection: Connection) => void;
 }

@@ -290,7 +290,7 @@ describe("ends", () => {
     const [serves, unused] = [() => true, () => assert.fail("there is no call")];
     let leftCount = 0;
     const left = (): void => void leftCount++;
-    const options = { bounds, now: () => 0, serves, messageBytesMax: 1, open: unused, left };
+    const options = { bounds, now: () => 0, serves, messageBytesMax: 1, open: unused, refused: () => undefined, left };
     const connection = new Connection(socket, options, unused);
     connection.start(Buffer.alloc(0));
     socket.isStuck = true;

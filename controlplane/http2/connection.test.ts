@@ -194,6 +194,10 @@ describe("what breaks a rule of the connection ends it, and names the rule", () 
       assert.deepEqual([client.goaway()?.code, client.goaway()?.message === ""], [code, false]);
       await until(() => front.connections.size === 0, "the end");
       for (const call of front.calls) assert.equal(call.closedCount, 1);
+      const told = front.calls.flatMap(({ unreadables }) =>
+        unreadables.map((why) => (why.kind === "connection" ? why.details : why.kind)),
+      );
+      assert.deepEqual([...new Set([...told, ...front.refusals])], [client.goaway()?.message]);
     });
   }
 });
@@ -213,7 +217,7 @@ describe("what breaks a rule of a call ends the call alone", () => {
       await does(client);
       await client.settled();
       assert.equal(client.resetCode(call.id), code);
-      assert.equal(front.call().closedCount, 1);
+      assert.deepEqual([front.call().closedCount, front.call().unreadables.length], [1, 1]);
       client.sync(3).message(3, Buffer.of(7));
       await client.settled();
       assert.deepEqual(front.call(1).messages, [Buffer.of(7)]);
@@ -321,6 +325,7 @@ describe("floods end the connection", () => {
       for (const { writableLength } of front.sockets) unsentMax = Math.max(unsentMax, writableLength);
     }
     await until(() => front.connections.size === 0, "the end");
+    assert.equal(front.call().unreadables[0]?.kind, "connection");
     assert.ok(unsentMax < 2 * 1_024 * 1_024, `${unsentMax} bytes`);
   });
 });

@@ -17,7 +17,7 @@ import { payloadBytesMax, windowBytesMax, windowUpdateFrame } from "./frames.ts"
 import type { ErrorCode } from "./frames.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Frame } from "./frame-reader.ts";
-import { checkFrame, readSettings, withoutPadding } from "./frame-rules.ts";
+import { checkFrame, readSettings, tooMuch, withoutPadding } from "./frame-rules.ts";
 import { HeaderBlocks } from "./header-block.ts";
 import type { CallHeaders } from "./header-block.ts";
 import { isRequest } from "./header-rules.ts";
@@ -48,6 +48,7 @@ export class Connection implements Carrier {
   #highest = 0;
   #highestServed = 0;
   #hasGoneAway = false;
+  #isOverfull = false;
   #idleSinceMs: number;
   // While it reads, answers wait: they go out with the next message, or at the end.
   #isReading = false;
@@ -156,6 +157,7 @@ export class Connection implements Carrier {
   };
 
   readonly #onClose = (): void => {
+    if (this.#isOverfull) this.#blame("it does not read what it is answered");
     this.#phase = "over";
     for (const call of this.#calls.values()) call.over();
     this.#options.left(this);
@@ -364,7 +366,13 @@ export class Connection implements Carrier {
     if (this.#socket.destroyed || this.#socket.writableEnded) return;
     this.#socket.write(Buffer.concat(answers));
     // Its last batch may be larger; answers to a client that reads are not that many.
-    if (this.#socket.writableLength > this.#options.bounds.unsentBytesMax) this.#socket.destroy();
+    this.#isOverfull = this.#socket.writableLength > this.#options.bounds.unsentBytesMax;
+    if (this.#isOverfull) this.#socket.destroy();
+  }
+
+  #blame(details: string): void {
+    if (this.#calls.size === 0) this.#options.refused(this.#socket, details);
+    for (const call of this.#calls.values()) call.broken(details);
   }
 
   #sayGoaway(): void {
@@ -378,6 +386,7 @@ export class Connection implements Carrier {
     this.#phase = "over";
     // Who reads nothing learns nothing.
     const isStuck = this.#socket.writableLength > 0;
+    if (code !== errorCode.none) this.#blame(message);
     this.#answers.push(goawayFrame(this.#highestServed, code, message));
     this.#sendAnswers();
     for (const call of this.#calls.values()) call.over();
@@ -387,11 +396,5 @@ export class Connection implements Carrier {
 }
 
 const nothing = Buffer.alloc(0);
-
-function ignore(): void {
-  // "close" follows.
-}
-
-function tooMuch(): ConnectionError {
-  return new ConnectionError(errorCode.flowControl, "more data than was granted");
-}
+// "close" follows.
+const ignore = (): void => undefined;

@@ -75,3 +75,7 @@ export function withoutPadding({ flags, payload }: Frame): Buffer {
   }
   return payload.subarray(1, payload.length - padding);
 }
+
+export function tooMuch(): ConnectionError {
+  return new ConnectionError(errorCode.flowControl, "more data than was granted");
+}

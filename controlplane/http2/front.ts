@@ -9,6 +9,8 @@ import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { http2Bounds } from "./http2-bounds.ts";
 
+type RefusedSocket = Parameters<ConnectionFront["take"]>[3];
+
 export type FrontOptions = Pick<ConnectionOptions, "serves" | "messageBytesMax" | "open"> & {
   /** A connection without a call is ended after this. */
   readonly idleMs: number;
@@ -22,18 +24,22 @@ export class Front implements ConnectionFront {
   readonly #connections = new Set<Connection>();
   readonly #tickMs: number;
   #timer: NodeJS.Timeout | undefined;
+  // Of the one listener that gives connections to it.
+  #refused: RefusedSocket = () => undefined;
 
   constructor({ idleMs, ...options }: FrontOptions) {
     this.#options = {
       ...options,
       bounds: { ...http2Bounds, idleMs },
       now,
+      refused: (socket, details) => this.#refused(socket, details),
       left: (gone) => this.#left(gone),
     };
     this.#tickMs = Math.min(idleMs / ticksPerIdle, tickMsMax);
   }
 
-  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void): void {
+  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void, refused: RefusedSocket): void {
+    this.#refused = refused;
     const connection = new Connection(socket, this.#options, pass);
     this.#connections.add(connection);
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();

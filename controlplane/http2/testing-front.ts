@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { Server, Socket } from "node:net";
 import { RawClient } from "../fanout/testing-http2-client.ts";
-import type { CallInput, Http2Call } from "./call.ts";
+import type { BrokenConnection, CallInput, Http2Call } from "./call.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { http2Bounds } from "./http2-bounds.ts";
@@ -26,7 +26,7 @@ export async function until(is: () => boolean, what: string): Promise<void> {
 export class ScriptedCall implements CallInput {
   readonly call: Http2Call;
   readonly messages: Buffer[] = [];
-  readonly unreadables: Unreadable[] = [];
+  readonly unreadables: (Unreadable | BrokenConnection)[] = [];
   finishedCount = 0;
   closedCount = 0;
   /** Is called with each message. */
@@ -41,7 +41,7 @@ export class ScriptedCall implements CallInput {
     this.onMessage(message);
   }
 
-  unreadable(why: Unreadable): void {
+  unreadable(why: Unreadable | BrokenConnection): void {
     this.unreadables.push(why);
     this.call.end(8, "cannot be read");
   }
@@ -67,6 +67,8 @@ export class ScriptedFront implements AsyncDisposable {
   readonly connections = new Set<Connection>();
   readonly sockets = new Set<Socket>();
   readonly passed: Socket[] = [];
+  /** Why connections without a call were ended. */
+  readonly refusals: string[] = [];
   /** Milliseconds; stands still unless a test moves it. */
   nowMs = 0;
   readonly #server: Server;
@@ -133,6 +135,7 @@ export class ScriptedFront implements AsyncDisposable {
         options.opened?.(scripted);
         return scripted;
       },
+      refused: (_, details) => this.refusals.push(details),
       left: (gone) => this.connections.delete(gone),
     };
     const connection: Connection = new Connection(socket, connectionOptions, (passed) => {

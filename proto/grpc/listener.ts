@@ -48,9 +48,14 @@ export interface GrpcListenerOptions {
 export interface ConnectionFront {
   /**
    * A connection whose handshake is over. `first`: what was read of it. `pass` gives it to grpc-js, to which all that was read must be
-   * put back (`unshift`).
+   * put back (`unshift`). `refused` is told of one that it ends because of what the client did, while no call is open.
    */
-  take(socket: Socket, first: Buffer, pass: (socket: Socket) => void): void;
+  take(
+    socket: Socket,
+    first: Buffer,
+    pass: (socket: Socket) => void,
+    refused: (socket: Socket, details: string) => void,
+  ): void;
   /** Tells its clients to go. */
   goAway(): void;
 }
@@ -111,12 +116,17 @@ export async function listenGrpc(
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const limits = { ...listenerLimits, ...options.limits };
   const sockets = new Set<Socket>();
-  const refuse = limitedRefusal(options);
+  const sayRefused = limitedRefusals(options);
+  const refuse: Refuse = (reason, socket, detail) => {
+    sayRefused(reason, socket, detail);
+    socket.destroy();
+  };
+  const refused = (socket: Socket, details: string): void => sayRefused("not-http2", socket, details);
   const pass = (socket: Socket): void => injector.injectConnection(socket);
   // node:http2 takes what the socket has buffered before it takes over the handle.
   const accept = (socket: Socket, first: Buffer): void => {
     if (options.front !== undefined) {
-      options.front.take(socket, first, pass);
+      options.front.take(socket, first, pass, refused);
       return;
     }
     socket.pause();
@@ -284,12 +294,11 @@ function peerOf(socket: Socket): string | undefined {
 }
 
 // One line per reason and interval, however many connections are refused.
-function limitedRefusal(options: GrpcListenerOptions): Refuse {
+function limitedRefusals(options: GrpcListenerOptions): Refuse {
   const last = new Map<RefusedReason, { at: number; unsaid: number }>();
   return (reason, socket, detail) => {
     options.refused?.(reason);
     const peer = peerOf(socket);
-    socket.destroy();
     const said = last.get(reason) ?? { at: Number.NEGATIVE_INFINITY, unsaid: 0 };
     last.set(reason, said);
     if (performance.now() - said.at < logIntervalMs) {
