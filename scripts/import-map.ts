@@ -135,6 +135,7 @@ export const shells: Readonly<Record<string, readonly string[]>> = {
   "nodeagent/dataplane/kernel/pin-folder.ts": ["pins"],
   "nodeagent/dataplane/kernel/pinned-maps.ts": ["pins"],
   "nodeagent/dataplane/kernel/probe.ts": ["sockets", "cgroup files"],
+  "nodeagent/dataplane/kernel/restored-pins.ts": ["pins"],
   "nodeagent/dataplane/kernel/round-applier.ts": ["clock of durations"],
 
   "cli/main.ts": ["the process"],

@@ -50,7 +50,7 @@ export async function loadPrograms(
   const services = path.join(bpffs, servicesFolderName(limits));
   makePinFolders(bpffs, limits);
   const maps: Record<string, MapSettings> = {};
-  for (const [name, pin] of pinsOf(bpffs, limits)) maps[name] = { pin };
+  for (const [name, at] of pinsOf(bpffs, limits)) maps[name] = { pin: at };
   for (const name of sizedMaps) maps[name] = { ...maps[name], max: sizes[name] };
   try {
     return await loadObject(objectPath, maps);

@@ -96,12 +96,12 @@ describe("pins and links that somebody takes away", { skip: kernelTestsSkipped()
         }
       }).length;
     stage.dataplane.audit(10_000);
-    const before = links();
+    const linksBefore = links();
     execFileSync("mount", ["-t", "tmpfs", "weft-test", bpffs]);
     try {
       const gone = `--bpffs ${bpffs} is not on a bpf file system any more: mount it, and start this agent again`;
       await found([`pins missing ${bpffs} ${gone}`]);
-      assert.equal(links(), before);
+      assert.equal(links(), linksBefore);
       assert.deepEqual(fs.readdirSync(bpffs).filter(isOurs), ["links"]);
       assert.equal(await answer(), backend);
     } finally {

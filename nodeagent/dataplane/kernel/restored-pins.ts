@@ -19,7 +19,7 @@ export interface PinnedAt {
 
 export class RestoredPins {
   readonly #at: PinnedAt;
-  #findings: AuditFinding[] = [];
+  readonly #findings: AuditFinding[] = [];
   // Said once, not with each look.
   #failure: string | undefined;
 
