@@ -94,11 +94,6 @@ export class Connections {
     this.#byId.get(of.worker)?.delete(of.id);
   }
 
-  /** After its nodes were lost: its numbers begin anew. */
-  workerEnded(worker: number): void {
-    this.#byId.delete(worker);
-  }
-
   #sent(of: Connection | undefined, revision: Revision): void {
     if (of === undefined) return;
     if (revision > of.stream.sent) of.stream.sent = revision;

@@ -246,7 +246,6 @@ export class WorkerStreams implements Streams, AsyncDisposable {
     }
     this.calls.workerEnded(worker);
     this.#claims.workerEnded(worker);
-    this.#connections.workerEnded(worker);
   }
 
   #take(worker: number, { renames, events }: WorkerBatch): void {
