@@ -34,7 +34,7 @@ export const fleet: Bench = {
     rows.push(...(await coldAgents(context, agents)));
     const certificates = makeBenchCertificates(context);
     rows.push(...(await tlsReconnects(context, agents, certificates)));
-    rows.push(...(await workerStorms(context, agents, certificates)));
+    if (context.isFull) rows.push(...(await workerStorms(context, agents, certificates)));
     rows.push(...(await resident(context, agents, certificates)));
     return rows;
   },

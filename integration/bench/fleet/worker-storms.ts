@@ -1,4 +1,7 @@
-/** Storms that cost the control plane more than the load: handshakes of mTLS, and snapshots; with one thread and with two, on all cores. */
+/**
+ * Storms that cost the control plane much: handshakes of mTLS, and snapshots; with one thread and with two, on all cores. With two cores
+ * this says little: the load needs as much as one of them.
+ */
 import type { BenchCertificates } from "../bench-certificates.ts";
 import type { BenchContext, Row } from "../bench.ts";
 import { elapsedOf, returned } from "./returns.ts";
