@@ -40,6 +40,8 @@ export interface GrpcListenerOptions {
   readonly isShared?: boolean;
   /** How often certificate files are read again. Default: 5 s. */
   readonly pollMs?: number;
+  /** Milliseconds since 1970, for the expiry of certificates. Default: the system's clock. */
+  readonly now?: () => number;
   /** Default: `listenerLimits`. */
   readonly limits?: Partial<ListenerLimits>;
 }
@@ -235,6 +237,7 @@ function tlsHandshakes(
     minVersion: "TLSv1.2" as const,
   });
   const material = watchTlsFiles(names, options, (changed) => handshakes.setSecureContext(contextOf(changed)));
+  const { now = Date.now } = options;
   const counts = new Map<string, number>();
   // Never listens itself: what the listener accepts is given to it.
   const handshakes = createTlsServer(
@@ -246,7 +249,13 @@ function tlsHandshakes(
       handshakeTimeout: limits.handshakeMs,
     },
     (socket) => {
-      const certificate = socket.getPeerX509Certificate()?.fingerprint256 ?? "";
+      const shown = socket.getPeerX509Certificate();
+      // OpenSSL verifies no certificate again that came with a resumed session. A change of files makes new keys, which end all sessions.
+      if (socket.isSessionReused() && (shown === undefined || Date.parse(shown.validTo) < now())) {
+        refuse("untrusted-client-certificate", socket, "a resumed session of a certificate that has expired");
+        return;
+      }
+      const certificate = shown?.fingerprint256 ?? "";
       const count = (counts.get(certificate) ?? 0) + 1;
       if (count > limits.connectionsPerCertificateMax) {
         refuse("connections-limit", socket);
