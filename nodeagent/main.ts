@@ -13,6 +13,7 @@ import { tracesUrl } from "@weft/proto/telemetry/tracing-flags.ts";
 import { program } from "./commands.ts";
 import type { Dataplane } from "./dataplane/dataplane.ts";
 import { planLines } from "./plan/plan-line.ts";
+import type { OpenStream } from "./runtime/discovery-stream.ts";
 
 type RunValues = Values<typeof program.commands.run.flags>;
 type DumpValues = Values<typeof program.commands.dump.flags>;
@@ -40,33 +41,46 @@ async function main(signal: AbortSignal): Promise<ExitCode> {
 
 async function run(values: RunValues, signal: AbortSignal): Promise<void> {
   const [
-    { clientCredentials },
     { listenHttp },
     { Metrics },
     { addProcessMetrics },
     { printHostPort },
-    { clientSecurity },
+    { readTlsFiles },
+    { clientSecurity, clientTlsFiles },
     { Agent },
     { agentRoutes, metricsRoutes },
-    { dialer },
     { defaultSyncLimits },
   ] = await Promise.all([
-    import("@weft/proto/program/credentials.ts"),
     import("@weft/proto/program/http.ts"),
     import("@weft/proto/program/metrics.ts"),
     import("@weft/proto/program/process-metrics.ts"),
     import("@weft/proto/program/socket-address.ts"),
+    import("@weft/proto/program/tls-files.ts"),
     import("@weft/proto/program/tls-flags.ts"),
     import("./runtime/agent.ts"),
     import("./runtime/agent-http.ts"),
-    import("./runtime/discovery-stream.ts"),
     import("./sync/sync-state.ts"),
   ]);
   const log = createLog(values);
   const metrics = new Metrics();
   addProcessMetrics(metrics, program.name);
-  const address = printHostPort(values.controlplane);
-  const openStream = dialer({ address, ...clientCredentials(clientSecurity(values), { log, signal }) });
+  const security = clientSecurity(values);
+  const tlsFiles = clientTlsFiles(security);
+  // Read again by what dials: what is wrong with them is said before anything is served.
+  if (tlsFiles !== undefined) readTlsFiles(tlsFiles);
+  let dial: OpenStream | undefined;
+  const loadStreams = async (): Promise<void> => {
+    const [{ clientCredentials }, { dialer }] = await Promise.all([
+      import("@weft/proto/program/credentials.ts"),
+      import("./runtime/discovery-stream.ts"),
+    ]);
+    const address = printHostPort(values.controlplane);
+    dial = dialer({ address, ...clientCredentials(security, { log, signal }) });
+  };
+  const openStream: OpenStream = (events) => {
+    if (dial === undefined) throw new Error("a stream is opened before its code is loaded");
+    return dial(events);
+  };
   await using tracing = await createTracing(values, log, metrics);
   await using dataplane = await createDataplane(values, log);
   const agent = await Agent.open({
@@ -75,6 +89,7 @@ async function run(values: RunValues, signal: AbortSignal): Promise<void> {
     dataplane,
     dataplaneKind: values.dataplane,
     openStream,
+    loadStreams,
     addresses: values.nodeAddresses.length === 0 ? undefined : values.nodeAddresses,
     addressingFlags: values,
     auditIntervalMs: values.auditInterval,

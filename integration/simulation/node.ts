@@ -154,7 +154,7 @@ export class SimulatedNode {
       onRound: () => undefined,
       onTraced: undefined,
       onChange: () => loop.changed(),
-      compact: () => undefined,
+      compact: () => Promise.resolve(),
     });
     const loop: SyncLoop = new SyncLoop({
       node: name,

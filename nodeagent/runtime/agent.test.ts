@@ -387,6 +387,28 @@ describe("an agent that starts again", () => {
     assert.deepEqual([hello.counts?.services, hello.counts?.backends], [2, 1]);
   });
 
+  it("loads what opens streams once, when its last state is live", async () => {
+    await using lab = await AgentLab.start();
+    const before = await lab.agent();
+    const first = await lab.plane.stream();
+    await first.greet();
+    first.send(snapshot(5, [web, web1]), { synced: { revision: 5n } });
+    await first.ack(isAt(5));
+    await before.stop();
+    const dataplane = new MemoryDataplane();
+    const loadedWith: number[] = [];
+    const loadStreams = (): Promise<void> => {
+      loadedWith.push(dataplane.dump().length);
+      return Promise.resolve();
+    };
+    await lab.agent({ dataplane, loadStreams });
+    const second = await lab.plane.stream();
+    await second.greet();
+    second.end();
+    await (await lab.plane.stream()).greet();
+    assert.deepEqual(loadedWith, [2], "both scopes of its only frontend");
+  });
+
   it("leaves a kernel that is ahead of the file as it is, until its revision has arrived", async () => {
     await using lab = await AgentLab.start();
     const first = await lab.agent();

@@ -44,6 +44,8 @@ export interface AgentOptions {
   readonly dataplane: Dataplane;
   readonly dataplaneKind: "kernel" | "memory";
   readonly openStream: OpenStream;
+  /** Loads what `openStream` needs. Called once, when what was on disk is live: gRPC is a tenth of a start. Default: nothing. */
+  readonly loadStreams?: () => Promise<void>;
   /** Undefined: those of the interfaces, looked at again every 10 s. */
   readonly addresses: readonly Address[] | undefined;
   /** Default: as without these flags. */
@@ -72,19 +74,28 @@ export class Agent {
   readonly #rounds: Rounds;
   readonly #loop: SyncLoop;
   readonly #auditor: Auditor;
+  readonly #load: () => Promise<void>;
   /** What this node tells others of its health. */
   readonly health: NodeHealth;
   #isReady = false;
 
   private constructor(
     options: AgentOptions,
-    parts: { file: StateFile; store: Store; rounds: Rounds; loop: SyncLoop; health: NodeHealth },
+    parts: {
+      file: StateFile;
+      store: Store;
+      rounds: Rounds;
+      loop: SyncLoop;
+      health: NodeHealth;
+      load: () => Promise<void>;
+    },
   ) {
     this.#options = options;
     this.#file = parts.file;
     this.#store = parts.store;
     this.#rounds = parts.rounds;
     this.#loop = parts.loop;
+    this.#load = parts.load;
     this.#auditor = new Auditor({
       dataplane: options.dataplane,
       store: parts.store,
@@ -119,6 +130,8 @@ export class Agent {
     sayAdopted(log, saved?.cursor, live, initial);
     const metrics = new AgentMetrics(options.metrics);
     const addressing = readAddressing(options);
+    let loading: Promise<void> | undefined;
+    const load = (): Promise<void> => (loading ??= options.loadStreams?.() ?? Promise.resolve());
     const tracer = options.spans && new RoundTracer(node, options.spans, () => Date.now() - performance.now());
     const rounds = new Rounds({
       node,
@@ -132,7 +145,11 @@ export class Agent {
       onRound: (report) => health.roundDone(report),
       onTraced: tracer && ((round) => tracer.activated(round)),
       onChange: () => loop.changed(),
-      compact: compactHeap,
+      compact: async () => {
+        // Code that is compiled after a collection by flags is not kept for the next start.
+        await load();
+        compactHeap();
+      },
     });
     const health = new NodeHealth({
       node,
@@ -165,7 +182,7 @@ export class Agent {
     }
     if (initial.standing.floor === undefined) rounds.open();
     else health.adopted();
-    const agent = new Agent(options, { file, store, rounds, loop, health });
+    const agent = new Agent(options, { file, store, rounds, loop, health, load });
     observeAgent(options.metrics, {
       syncState: () => loop.state.kind,
       activeRevision: () => rounds.active?.cursor.revision ?? revisionZero,
@@ -240,6 +257,7 @@ export class Agent {
     this.#isReady = true;
     if (signal.aborted) return;
     ready();
+    await this.#load();
     await this.#loop.run(signal);
   }
 

@@ -109,7 +109,7 @@ describe("what waits for a round", () => {
       view: undefined,
       onRound: () => undefined,
       onTraced: undefined,
-      compact: () => undefined,
+      compact: () => Promise.resolve(),
       onChange: () => undefined,
     });
     const stop = new AbortController();

@@ -38,5 +38,5 @@ export interface RoundsOptions {
   /** What is live, or the list of failures, changed. */
   readonly onChange: () => void;
   /** Gives memory back. */
-  readonly compact: () => void;
+  readonly compact: () => Promise<void>;
 }

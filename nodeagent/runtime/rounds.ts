@@ -317,7 +317,7 @@ export class Rounds {
     if (!this.#isBulky) return false;
     this.#isBulky = false;
     await nextTurn();
-    this.#options.compact();
+    await this.#options.compact();
     return true;
   }
 

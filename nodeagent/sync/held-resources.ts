@@ -83,6 +83,12 @@ export class HeldResources {
     return this.#counts;
   }
 
+  /** Makes room for this many before the first is put: else room is made, and filled again, more than ten times. */
+  reserve(count: number): void {
+    this.#grow(count);
+    this.#ids.reserve(count);
+  }
+
   has(id: ResourceId): boolean {
     return this.slotOf(id) !== noSlot;
   }

@@ -67,6 +67,14 @@ export class IdTable {
     this.#size--;
   }
 
+  /** Makes room for this many before the first is added. */
+  reserve(count: number): void {
+    this.#ids = new Uint32Array(count * 2);
+    let size = this.#table.length;
+    while (size < count * 2) size *= 2;
+    this.#table = new Int32Array(size);
+  }
+
   /** Ids of slots below `end`, to be read while this changes. */
   copy(end: number): IdTable {
     const copy = new IdTable();

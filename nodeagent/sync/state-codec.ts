@@ -28,6 +28,8 @@ export const recordBytesMax = 64 * 1_024 * 1_024;
 const removalsPerRecord = 16_384;
 
 const putHeadBytes = 33;
+/** On disk, rather more than most take: room for what is held is made by it. */
+const bytesPerResource = 128;
 
 const tagPuts = 1;
 const tagRemovals = 2;
@@ -108,6 +110,7 @@ export function readState(bytes: Uint8Array): StateReading {
   }
   if (bytes.length === headerBytes) return { kind: "empty" };
   const held = new SavedResources();
+  held.resources.reserve(Math.floor(bytes.length / bytesPerResource));
   let last: (StateCommit & { readonly goodBytes: number }) | undefined;
   // Operations since the last commit: applied by the next one.
   let pending: (() => void)[] = [];

@@ -1,6 +1,7 @@
 /** grpc-js credentials of clients, from the TLS flags; certificates are used for new connections as soon as the files change. */
 import { credentials, experimental } from "@grpc/grpc-js";
 import type { ChannelCredentials, ChannelOptions } from "@grpc/grpc-js";
+import { clientTlsFiles } from "./tls-flags.ts";
 import type { ClientSecurity } from "./tls-flags.ts";
 import { watchTlsFiles } from "./tls-files.ts";
 import type { TlsMaterial, WatchOptions } from "./tls-files.ts";
@@ -17,15 +18,10 @@ export interface ClientCredentials {
 
 /** @throws ProgramError naming the file and the remedy. */
 export function clientCredentials(security: ClientSecurity, options: WatchOptions): ClientCredentials {
-  if (security.kind === "insecure") return { credentials: credentials.createInsecure(), channelOptions: {} };
-  const { caFile, identity, serverName } = security;
-  const names = {
-    ca: ["--tls-ca", caFile] as const,
-    identity:
-      identity === undefined
-        ? undefined
-        : { cert: ["--tls-cert", identity.certFile] as const, key: ["--tls-key", identity.keyFile] as const },
-  };
+  const names = clientTlsFiles(security);
+  if (security.kind === "insecure" || names === undefined)
+    return { credentials: credentials.createInsecure(), channelOptions: {} };
+  const { identity, serverName } = security;
   const provider = new TlsFilesProvider();
   provider.publish(watchTlsFiles(names, options, (material) => provider.publish(material)));
   const identityProvider = identity === undefined ? null : provider;

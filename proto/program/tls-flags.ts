@@ -2,6 +2,7 @@
 import { ProgramError } from "./errors.ts";
 import { boolean, text } from "./flags.ts";
 import type { Values } from "./flags.ts";
+import type { TlsFileNames } from "./tls-files.ts";
 
 export const serverTlsFlags = {
   tlsCert: text({ value: "FILE", help: "Certificate chain of this server, PEM. Read again when it changes." }),
@@ -87,6 +88,16 @@ function readServer(values: ServerTlsValues): ServerSecurity | string {
     return { kind: "tls", certFile: tlsCert, keyFile: tlsKey, clientCaFile: tlsClientCa };
   }
   return given === 0 ? `give ${both}, or --insecure` : `${both} belong together: give all three`;
+}
+
+/** Undefined: none are named. */
+export function clientTlsFiles(security: ClientSecurity): TlsFileNames | undefined {
+  if (security.kind === "insecure") return undefined;
+  const { caFile, identity } = security;
+  return {
+    ca: ["--tls-ca", caFile],
+    identity: identity && { cert: ["--tls-cert", identity.certFile], key: ["--tls-key", identity.keyFile] },
+  };
 }
 
 function readClient(values: ClientTlsValues): ClientSecurity | string {

@@ -23,7 +23,7 @@ import { isSameRanges, RangeSets, type RangeSet } from "./range-sets.ts";
 
 interface Range {
   readonly base: number;
-  readonly targets: Targets;
+  targets: Targets;
   count: number;
 }
 
@@ -43,7 +43,7 @@ export type Content = Pick<
 
 export interface Descriptor {
   readonly index: number;
-  readonly content: Content;
+  content: Content;
   readonly range: Range | undefined;
   readonly name: Name | undefined;
   /** Undefined: every source. */
@@ -115,7 +115,12 @@ export class DescriptorStore {
     isFromReserve: boolean,
   ): Descriptor | undefined {
     const same = shared.find((descriptor) => isSameContent(descriptor.content, content));
-    if (same !== undefined) return same;
+    if (same !== undefined) {
+      // What was adopted says the same by objects of its own: they go.
+      same.content = content;
+      if (same.range !== undefined) same.range.targets = content.targets;
+      return same;
+    }
     const index = this.#descriptorIndices.take(isFromReserve ? 0 : this.#sizes.reserve.descriptors);
     if (index === undefined) return undefined;
     const name = this.#isReached("descriptors", index + 1) ? this.#takeName(content.servicePort) : undefined;

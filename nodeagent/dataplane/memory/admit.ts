@@ -78,11 +78,16 @@ export function isEmptyPlan(plan: ServicePlan): boolean {
 }
 
 function sizesOf(plan: ServicePlan): Sizes {
-  const lists = new Set<Targets>();
-  for (const { targets } of plan.frontends) lists.add(targets);
+  return { frontends: plan.frontends.length, backends: backendsOf(plan), services: isEmptyPlan(plan) ? 0 : 1 };
+}
+
+function backendsOf({ frontends }: ServicePlan): number {
+  const first = frontends[0]?.targets;
+  // Nearly always one list: a set of it would be most of the time of a large round.
+  if (first === undefined || frontends.every(({ targets }) => targets === first)) return first?.length ?? 0;
   let backends = 0;
-  for (const targets of lists) backends += targets.length;
-  return { frontends: plan.frontends.length, backends, services: isEmptyPlan(plan) ? 0 : 1 };
+  for (const { length } of new Set<Targets>(frontends.map(({ targets }) => targets))) backends += length;
+  return backends;
 }
 
 function exchange(used: Sizes, before: ServicePlan, after: ServicePlan): Sizes {
@@ -98,7 +103,7 @@ function exchange(used: Sizes, before: ServicePlan, after: ServicePlan): Sizes {
 // What shrinks makes room for what grows; the order of arrival decides between equals.
 function smallestGrowthFirst(plans: ServicePlan[], heldBefore: (service: string) => ServicePlan): ServicePlan[] {
   const growths = new Map(
-    plans.map((plan) => [plan, sizesOf(plan).backends - sizesOf(heldBefore(plan.service)).backends] as const),
+    plans.map((plan) => [plan, backendsOf(plan) - backendsOf(heldBefore(plan.service))] as const),
   );
   return plans.toSorted((a, b) => (growths.get(a) ?? 0) - (growths.get(b) ?? 0));
 }
