@@ -48,8 +48,9 @@ const anyStep = fc.record({
 describe("what is held, in columns", () => {
   it("is what a Map would hold after any puts and deletes, by whichever way it is asked, and so are copies", () => {
     fc.assert(
-      fc.property(fc.array(anyStep, { minLength: 1, maxLength: 60, size: "max" }), (steps) => {
+      fc.property(fc.array(anyStep, { minLength: 1, maxLength: 60, size: "max" }), fc.nat(20), (steps, room) => {
         const held = new HeldResources();
+        held.reserve(room);
         const model = new Map<ResourceId, HeldResource>();
         const copies: (readonly [
           copy: ReturnType<HeldResources["copy"]>,
