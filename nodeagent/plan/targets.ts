@@ -97,7 +97,8 @@ export class Targets implements Iterable<Target> {
     const size = this.packed.length / this.length;
     const skipped = ipv6Bytes + portBytes - size;
     if (skipped > 0) {
-      into.fill(0, at, at + 10);
+      // A call of `fill` takes longer.
+      for (let i = 0; i < 10; i++) into[at + i] = 0;
       into[at + 10] = 0xff;
       into[at + 11] = 0xff;
     }

@@ -7,15 +7,7 @@ import type { Address, Prefix } from "@weft/proto/address.ts";
 import { frontendKey, serviceOf, type Frontend } from "../../plan/frontend.ts";
 import { readAddress } from "./address-codec.ts";
 import type { AdoptedDescriptor } from "./descriptor-store.ts";
-import {
-  addressElement,
-  cidrElement,
-  frontendElement,
-  readPrefix,
-  readRangeSets,
-  stateKeyOf,
-  type ElementKey,
-} from "./element-key.ts";
+import { addressElement, cidrElement, readPrefix, readRangeSets, stateKeyOf, type ElementKey } from "./element-key.ts";
 import { elementKeyBytes, elementMaps, type KernelMaps } from "./kernel-maps.ts";
 import { activationLayout, activationsMax, dropDescriptor, passDescriptor, rejectDescriptor } from "./layout.ts";
 import { MapReader } from "./map-reader.ts";
@@ -83,7 +75,8 @@ export function adoptMaps(maps: KernelMaps, store: StoreWord = Atomics.store): A
     }
     const frontend = reader.frontend(bytes, descriptor);
     if (frontend === undefined) return undefined;
-    const element = frontendElement(frontend, frontendKey(frontend));
+    // As `frontendElement` would make it.
+    const element: ElementKey = { map, text: frontendKey(frontend), bytes, stateKey: bytes, stateLength: 0 };
     if (descriptor === rejectDescriptor) return { index, element, descriptor, frontend: undefined, service: "" };
     // We name every descriptor but the fixed ones: somebody else wrote this one.
     if (frontend.servicePort === "") return undefined;

@@ -320,7 +320,7 @@ function writeDescriptor(
 // The port stands behind the address.
 function writeTarget(bytes: Uint8Array, at: number, targets: Targets, index: number): void {
   targets.writeMapped(index, bytes, at + backendLayout.address);
-  bytes.fill(0, at + backendLayout.flags, at + backendLayout.size);
+  for (let i = backendLayout.flags; i < backendLayout.size; i++) bytes[at + i] = 0;
 }
 
 function isSameContent(a: Content, b: Content): boolean {

@@ -220,7 +220,8 @@ export class RevisionWriter {
     for (const { key, descriptor } of prepared.frontends) {
       const state = this.#states.get("frontends", key);
       if (state === undefined) throw new Error(`frontend ${key} of ${plan.service} is staged before it is inserted`);
-      state.pendingOwners = new Map([[plan.service, descriptor]]);
+      if (state.pendingOwners.size !== 1 || state.pendingOwners.get(plan.service) !== descriptor)
+        state.pendingOwners = new Map([[plan.service, descriptor]]);
       this.#stageWord(state, descriptor);
       descriptor.count--;
     }

@@ -24,19 +24,29 @@ export interface Admission {
   readonly used: Sizes;
 }
 
-/** @param heldBefore what the service holds now; an empty plan if nothing */
+/**
+ * What fits together is admitted together, whatever would not fit for a moment in between.
+ * @param plans one a service
+ * @param heldBefore what the service holds now; an empty plan if nothing
+ */
 export function admit(
   plans: Iterable<ServicePlan>,
   heldBefore: (service: string) => ServicePlan,
   usedBefore: Sizes,
   max: Sizes,
 ): Admission {
+  const all = [...plans];
+  const usedByAll = all.reduce((used, plan) => exchange(used, heldBefore(plan.service), plan), usedBefore);
+  if (sizeNames.every((name) => usedByAll[name] <= max[name])) {
+    const held = new Map(all.map((plan) => [plan.service, plan]));
+    return { held, refused: new Map(), failures: [], used: usedByAll };
+  }
   const admitted = new Map<string, ServicePlan>();
   const kept = new Map<string, ServicePlan>();
   const failures = new Map<string, DataplaneFailure>();
   const heldBy = (service: string): ServicePlan => kept.get(service) ?? heldBefore(service);
   let used = usedBefore;
-  let waiting = smallestGrowthFirst([...plans], heldBefore);
+  let waiting = smallestGrowthFirst(all, heldBefore);
   for (let hasRoomChanged = true; hasRoomChanged && waiting.length > 0;) {
     hasRoomChanged = false;
     const refused: ServicePlan[] = [];
