@@ -8,5 +8,6 @@ import { fleet } from "./fleet/fleet.ts";
 import { memory } from "./memory/memory.ts";
 import { repairs } from "./repairs/repairs.ts";
 import { snapshot } from "./snapshot/snapshot.ts";
+import { start } from "./start/start.ts";
 
-export const benches: readonly Bench[] = [fanOut, apply, connect, endToEnd, snapshot, memory, fleet, repairs];
+export const benches: readonly Bench[] = [fanOut, apply, connect, endToEnd, snapshot, start, memory, fleet, repairs];
