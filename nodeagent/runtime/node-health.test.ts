@@ -18,6 +18,7 @@ import { planInput } from "../plan/plan-input.ts";
 import { encodedService } from "../sync/described-resources.ts";
 import { readPart } from "../sync/received-resource.ts";
 import { StateFile } from "../sync/state-file.ts";
+import { MemoryDataplane } from "../dataplane/memory/memory-dataplane.ts";
 import { Store } from "../sync/store.ts";
 import { AgentMetrics } from "./agent-metrics.ts";
 import { NodeHealth } from "./node-health.ts";
@@ -148,5 +149,58 @@ describe("what waits for a round", () => {
     stop.abort();
     await ended;
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("gives memory back once, when the state on disk is written anew", async () => {
+    const store = new Store();
+    const compacted = Promise.withResolvers<void>();
+    const written = Promise.withResolvers<void>();
+    const begun = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const rounds = new Rounds({
+      node: "n1",
+      store,
+      dataplane: new MemoryDataplane(),
+      file: {
+        append: () => undefined,
+        rewrite: async () => {
+          seen.push("rewrite");
+          begun.resolve();
+          await written.promise;
+          seen.push("written");
+        },
+        get wantsSnapshot() {
+          return seen.length === 0;
+        },
+      },
+      log: silentLog,
+      metrics: new AgentMetrics(new Metrics()),
+      addressing: { addresses: [], nodePortAddresses: [], localAddresses: new Set(), localClusterIps: "pass" },
+      view: undefined,
+      onRound: () => undefined,
+      onTraced: undefined,
+      compact: () => {
+        seen.push("compact");
+        compacted.resolve();
+        return Promise.resolve();
+      },
+      onChange: () => undefined,
+    });
+    const stop = new AbortController();
+    rounds.committed(put(store, "ns/a"), cursor(1), undefined);
+    rounds.open();
+    const ended = rounds.run(stop.signal);
+    await begun.promise;
+    // Rounds go on meanwhile.
+    rounds.committed(put(store, "ns/b"), cursor(2), undefined);
+    await rounds.settled();
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    written.resolve();
+    await compacted.promise;
+    rounds.committed(put(store, "ns/c"), cursor(3), undefined);
+    await rounds.settled();
+    stop.abort();
+    await ended;
+    assert.deepEqual(seen, ["rewrite", "written", "compact"]);
   });
 });

@@ -314,7 +314,8 @@ export class Rounds {
 
   // Once what came in bulk is live and acked.
   async #compacted(): Promise<boolean> {
-    if (!this.#isBulky) return false;
+    // What a rewrite leaves is garbage, too.
+    if (!this.#isBulky || this.#rewriting !== undefined) return false;
     this.#isBulky = false;
     await nextTurn();
     await this.#options.compact();
@@ -338,6 +339,7 @@ export class Rounds {
     this.#isDiskDoubted = false;
     this.#rewriting = this.#options.file.rewrite(whole).finally(() => {
       this.#rewriting = undefined;
+      this.#poke();
     });
   }
 
