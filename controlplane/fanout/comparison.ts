@@ -96,43 +96,51 @@ export function compareHashes(of: Comparison): Comparison | string {
   for (const bucket of differing.slice(compared, asked)) buckets.set(bucket, reportOf(cut, bucket));
   // None of ours.
   const foreign = new Set<bigint>();
+  let bucket = noBucket;
+  let report: BucketReport | undefined;
   for (const words of reported) {
     for (let i = 0; i < words.length; i += wordsPerHash) {
       const low = words[i] ?? 0;
       const high = words[i + 1] ?? 0;
       const hashLow = words[i + 2] ?? 0;
       const hashHigh = words[i + 3] ?? 0;
-      const bucket = low & (digestBuckets - 1);
-      const report = buckets.get(bucket);
+      if ((low & (digestBuckets - 1)) !== bucket) {
+        bucket = low & (digestBuckets - 1);
+        report = buckets.get(bucket);
+      }
       if (report === undefined) return `a hash in bucket ${bucket}, which was not asked for`;
       if (low === 0 && high === 0) return "a hash of id 0";
       const { index, held } = report;
-      const place = index.find(low, high);
+      const place = index.isAt(report.next, low, high) ? report.next : index.find(low, high);
       const isTwice = place === undefined ? foreign.has(wide(low, high)) : held[place] !== lacking;
       if (isTwice) return `two hashes of id ${wide(low, high).toString(16)}`;
       if (place === undefined) {
         foreign.add(wide(low, high));
       } else {
-        const at = place * wordsPerHash;
-        const isSame = index.words[at + 2] === hashLow && index.words[at + 3] === hashHigh;
-        held[place] = isSame ? same : other;
+        held[place] = index.isHash(place, hashLow, hashHigh) ? same : other;
+        report.next = place + 1;
       }
-      addTo(report.sum, hashLow, hashHigh);
+      add(report, hashLow, hashHigh);
     }
   }
-  for (const [bucket, { sum }] of buckets) {
-    if (wide(sum[0] ?? 0, sum[1] ?? 0) !== of.sums[bucket]) {
-      return `the hashes in bucket ${bucket} do not add up to the sum told before`;
+  for (const [told, { sumLow, sumHigh }] of buckets) {
+    if (wide(sumLow, sumHigh) !== of.sums[told]) {
+      return `the hashes in bucket ${told} do not add up to the sum told before`;
     }
   }
   const puts = [...of.puts];
-  for (const [bucket, { held }] of buckets) {
-    for (const [place, resource] of cut.in(bucket).entries()) if (held[place] !== same) puts.push(resource);
+  for (const [told, { held }] of buckets) {
+    const resources = cut.in(told);
+    for (let place = 0; place < held.length; place++) {
+      const resource = resources[place];
+      if (held[place] !== same && resource !== undefined) puts.push(resource);
+    }
   }
   const removed = [...of.removed, ...(foreign as Set<ResourceId>)];
   return { ...of, compared: asked, reported: [], puts, removed };
 }
 
+const noBucket = -1;
 const lacking = 0;
 const other = 1;
 const same = 2;
@@ -141,19 +149,22 @@ interface BucketReport {
   readonly index: BucketIndex;
   /** How the agent holds each resource of the cut: `lacking`, `other` or `same`. */
   readonly held: Uint8Array;
+  /** Agents mostly tell in the order in which we have them: the place behind the last one that was told. */
+  next: number;
   /** Of the hashes reported: two words. */
-  readonly sum: Uint32Array;
+  sumLow: number;
+  sumHigh: number;
 }
 
 function reportOf(cut: DigestCut, bucket: number): BucketReport {
-  return { index: cut.index(bucket), held: new Uint8Array(cut.count(bucket)), sum: new Uint32Array(2) };
+  return { index: cut.index(bucket), held: new Uint8Array(cut.count(bucket)), next: 0, sumLow: 0, sumHigh: 0 };
 }
 
-function addTo(sum: Uint32Array, low: number, high: number): void {
-  const before = sum[0] ?? 0;
-  const after = (before + low) >>> 0;
-  sum[0] = after;
-  sum[1] = (sum[1] ?? 0) + high + (after < before ? 1 : 0);
+function add(report: BucketReport, low: number, high: number): void {
+  const after = (report.sumLow + low) | 0;
+  const carry = after >>> 0 < report.sumLow >>> 0 ? 1 : 0;
+  report.sumLow = after;
+  report.sumHigh = (report.sumHigh + high + carry) | 0;
 }
 
 /** See above. */

@@ -22,6 +22,10 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
 
 async function meet(storm: Storm): Promise<Mended> {
   const known = (head ??= await learn());
+  // Before they connect: an agent has 10 s from the beginning of its call to its Hello.
+  const states = Array.from({ length: storm.agents }, (_, i) => {
+    return new OldState(known, storm.differing, storm.isSame ? 0 : i);
+  });
   const agents: RepairedAgent[] = [];
   const lost = Promise.withResolvers<never>();
   lost.promise.catch(() => undefined);
@@ -33,7 +37,6 @@ async function meet(storm: Storm): Promise<Mended> {
       agents.push(...next);
       await Promise.all(next.map((agent) => agent.connected()));
     }
-    const states = agents.map((_, i) => new OldState(known, storm.differing, storm.isSame ? 0 : i));
     process.stdout.write("connected\n");
     const beganMs = performance.now();
     const receivedMs: number[] = [];

@@ -53,9 +53,10 @@ export class RepairedAgent {
     this.#session.on("connect", () => this.#session.setLocalWindowSize(windowBytes));
   }
 
+  /** With its call, as a real agent's: a connection that waits without one is served another way. */
   async connected(): Promise<void> {
-    if (!this.#session.connecting) return;
-    await new Promise<void>((resolve) => this.#session.once("connect", () => resolve()));
+    if (this.#session.connecting) await new Promise<void>((resolve) => this.#session.once("connect", () => resolve()));
+    this.#open();
   }
 
   /** All that the head holds. */
@@ -63,7 +64,8 @@ export class RepairedAgent {
     const kept: Uint8Array[] = [];
     this.#kept = kept;
     await new Promise<void>((received, lost) => {
-      this.#open({ received, mended: () => undefined, lost: (why) => lost(new Error(why)) });
+      this.#news = { received, mended: () => undefined, lost: (why) => lost(new Error(why)) };
+      this.#open();
       this.#send(create(SyncRequestSchema, { message: { case: "hello", value: this.#hello({}) } }));
     });
     this.#kept = undefined;
@@ -74,7 +76,7 @@ export class RepairedAgent {
   meet(state: OldState, services: number, isTold: boolean, news: AgentNews): void {
     this.#state = state;
     this.#services = services;
-    this.#open(news);
+    this.#news = news;
     const digest = isTold ? state.digest : 0n;
     const cursor = { epoch: { createdMs: 1n, random: 1 }, revision: 1n };
     const value = this.#hello({ digest, counts: { services }, cursor });
@@ -90,8 +92,7 @@ export class RepairedAgent {
     return create(HelloSchema, { node: this.#node, instance: 1n, protocol: 1, ...of });
   }
 
-  #open(news: AgentNews): void {
-    this.#news = news;
+  #open(): void {
     this.#stream = this.#session.request({
       ":method": "POST",
       ":path": "/weft.discovery.v1.DiscoveryService/Sync",
