@@ -359,6 +359,8 @@ class World {
       transferLimits: {
         partBytesMax: 200,
         deltaPartBytesMax: 200,
+        sharedDeltaRevisions: 2,
+        oldDeltaPartBytesMax: 150,
         deltasBytesMax: 400,
         snapshotAgeMaxMs: 50,
         cutEntriesPerTurn: 8,

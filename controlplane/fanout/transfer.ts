@@ -48,7 +48,8 @@ export class Transfer {
   readonly #triggers: TriggerTimes;
   readonly #trace: TraceContext | undefined;
   readonly #slices: readonly Slice[];
-  readonly #encoded: (Uint8Array | undefined)[];
+  // Of several parts each lives as long as somebody sends it: a slow stream keeps one of them, not all that it was sent.
+  readonly #encoded: (Uint8Array | WeakRef<Uint8Array> | undefined)[];
 
   private constructor(
     kind: Kind,
@@ -102,11 +103,16 @@ export class Transfer {
     return this.#slices.reduce((sum, slice, i) => sum + deltaPartBytes(this.#describe(slice, i)), 0);
   }
 
-  /** An encoded `SyncResponse`, the same bytes at every call. */
+  /** An encoded `SyncResponse`, the same bytes at every call as long as anybody holds them. */
   part(index: number): Uint8Array {
     const slice = this.#slices[index];
     if (slice === undefined) throw new RangeError(`a transfer of ${this.parts} parts has no part ${index}`);
-    return (this.#encoded[index] ??= encodeDeltaPart(this.#describe(slice, index)));
+    const known = this.#encoded[index];
+    const held = known instanceof WeakRef ? known.deref() : known;
+    if (held !== undefined) return held;
+    const made = encodeDeltaPart(this.#describe(slice, index));
+    this.#encoded[index] = this.parts === 1 ? made : new WeakRef(made);
+    return made;
   }
 
   /** All parts in order, encoded one by one and not kept. */

@@ -19,6 +19,9 @@ export interface TransferLimits extends CutLimits {
   readonly partBytesMax: number;
   /** Largest part of a delta. Any number of streams may be stuck with one each, whereas snapshots and repairs take turns. */
   readonly deltaPartBytesMax: number;
+  /** Those of more revisions than these have smaller parts: hardly anybody else is sent the same. */
+  readonly sharedDeltaRevisions: number;
+  readonly oldDeltaPartBytesMax: number;
   /** Bytes of the deltas kept for one head: streams at other revisions make their own. */
   readonly deltasBytesMax: number;
   /**
@@ -31,6 +34,9 @@ export interface TransferLimits extends CutLimits {
 export const transferLimits: TransferLimits = {
   partBytesMax: 1_024 * 1_024,
   deltaPartBytesMax: 64 * 1_024,
+  sharedDeltaRevisions: 16,
+  // With 5 bytes before it one frame of HTTP/2.
+  oldDeltaPartBytesMax: 16 * 1_024 - 5,
   deltasBytesMax: 16 * 1_024 * 1_024,
   snapshotAgeMaxMs: 5_000,
   cutEntriesPerTurn: 4_096,
@@ -72,14 +78,19 @@ export class Transfers {
     if (known !== undefined) return known;
     const operations = catalog.since({ epoch: catalog.epoch, revision: from });
     if (operations.kind !== "operations") return undefined;
-    const { partBytesMax, deltaPartBytesMax } = this.#limits;
-    const made = Transfer.delta(operations, Math.min(partBytesMax, deltaPartBytesMax), this.#traceOf(operations.to));
+    const made = Transfer.delta(operations, this.#deltaPartBytesMax(from), this.#traceOf(operations.to));
     const bytes = made.bytes;
     if (this.#deltasBytes + bytes <= this.#limits.deltasBytesMax) {
       this.#deltas.set(from, made);
       this.#deltasBytes += bytes;
     }
     return made;
+  }
+
+  #deltaPartBytesMax(from: Revision): number {
+    const { partBytesMax, deltaPartBytesMax, oldDeltaPartBytesMax, sharedDeltaRevisions } = this.#limits;
+    const isOld = this.#catalog.head - from > sharedDeltaRevisions;
+    return Math.min(partBytesMax, deltaPartBytesMax, isOld ? oldDeltaPartBytesMax : partBytesMax);
   }
 
   /** Size of the delta from the revision before the head. */

@@ -34,6 +34,8 @@ export interface Carrier {
   window: number;
   /** What the client grants each new call. */
   readonly callWindow: number;
+  /** What is handed to the socket becomes bytes of its own, which a stuck client pins. */
+  readonly isEncrypted: boolean;
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): void;
   /** What may wait until all that came is read. */
   answer(bytes: Uint8Array): void;
@@ -54,6 +56,9 @@ interface Outgoing {
 
 /** Handed to the socket at a time: what a stuck client pins beyond the message itself. */
 const batchBytesMax = 256 * 1_024;
+/** Any number of clients may be stuck behind messages up to this size; larger ones take turns. */
+const commonMessageBytesMax = 64 * 1_024;
+
 export class Http2Call {
   readonly id: number;
   readonly #carrier: Carrier;
@@ -246,7 +251,9 @@ export class Http2Call {
   #sendBatch(outgoing: Outgoing): boolean {
     const { message } = outgoing;
     const end = messageHeaderBytes + message.length;
-    const batch = Math.min(end - outgoing.at, this.#window, this.#carrier.window, batchBytesMax);
+    const isOwn = this.#carrier.isEncrypted && message.length <= commonMessageBytesMax;
+    const most = isOwn ? payloadBytesMax : batchBytesMax;
+    const batch = Math.min(end - outgoing.at, this.#window, this.#carrier.window, most);
     if (batch <= 0) return false;
     const batchEnd = outgoing.at + batch;
     this.#isBatchOut = true;

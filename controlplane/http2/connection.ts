@@ -56,10 +56,12 @@ export class Connection implements Carrier {
   readonly #receiveWindow = new ReceiveWindow();
   window = initialWindowBytes;
   callWindow = initialWindowBytes;
+  readonly isEncrypted: boolean;
 
   /** @param pass Takes a socket of which nothing was read, as far as can be seen. */
   constructor(socket: Socket, options: ConnectionOptions, pass: (socket: Socket) => void) {
     this.#socket = socket;
+    this.isEncrypted = "encrypted" in socket;
     this.#passTo = pass;
     this.#options = options;
     const { bounds } = options;

@@ -36,6 +36,8 @@ const limits: PipelineLimits = {
   transfer: {
     partBytesMax: 400,
     deltaPartBytesMax: 300,
+    sharedDeltaRevisions: 2,
+    oldDeltaPartBytesMax: 200,
     cutEntriesPerTurn: 16,
     deltasBytesMax: 2_000,
     snapshotAgeMaxMs: 50,
