@@ -5,8 +5,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { LabProcess } from "../../lab/lab-process.ts";
 import type { BenchCertificates } from "../bench-certificates.ts";
 import type { BenchContext } from "../bench.ts";
-import { collectGarbage } from "../collect-garbage.ts";
 import { onCore, withOpenFiles } from "../cores.ts";
+import { inspectedHeap } from "../inspected-heap.ts";
+import type { InspectedHeap } from "../inspected-heap.ts";
 import { openFilesFor, serverCore } from "./load-client.ts";
 
 const launcher = path.join(import.meta.dirname, "../../../controlplane/bin/weft-controlplane");
@@ -27,8 +28,10 @@ export interface ControlPlaneOptions {
   readonly certificates?: BenchCertificates | undefined;
   /** Default: 1. */
   readonly workers?: number;
-  /** It listens for debuggers, for `collectGarbage`. */
+  /** It listens for debuggers, for `heap`. */
   readonly isInspected?: boolean;
+  /** Default: a free one. */
+  readonly port?: number;
   /** On all cores, that of the load too. Default: on one of its own. */
   readonly isOnAllCores?: boolean;
 }
@@ -41,11 +44,11 @@ export class BenchControlPlane {
   readonly #process: LabProcess;
   readonly #logFile: string;
 
-  private constructor(process: LabProcess, port: number, http: string, logFile: string) {
-    this.pid = process.pid;
+  private constructor(of: LabProcess, port: number, http: string, logFile: string) {
+    this.pid = of.pid;
     this.port = port;
     this.http = http;
-    this.#process = process;
+    this.#process = of;
     this.#logFile = logFile;
   }
 
@@ -54,10 +57,10 @@ export class BenchControlPlane {
     context: BenchContext,
     kubeconfig: string,
     agents: number,
-    { certificates, workers = 1, isOnAllCores = false, isInspected = false }: ControlPlaneOptions = {},
+    { certificates, workers = 1, port = 0, isOnAllCores = false, isInspected = false }: ControlPlaneOptions = {},
   ): Promise<BenchControlPlane> {
-    const logFile = path.join(context.folder, "weft-controlplane.log");
-    const flags = `--kubeconfig ${kubeconfig} --log-format json --listen 127.0.0.1:0 --http 127.0.0.1:0 --workers ${workers}`;
+    const logFile = path.join(context.folder, `weft-controlplane-${Date.now()}.log`);
+    const flags = `--kubeconfig ${kubeconfig} --log-format json --listen 127.0.0.1:${port} --http 127.0.0.1:0 --workers ${workers}`;
     const security = certificates === undefined ? ["--insecure"] : tlsFlags(certificates);
     const environment = isInspected ? ["env", "NODE_OPTIONS=--inspect=127.0.0.1:0"] : [];
     const program = [...environment, launcher, ...flags.split(" "), ...security];
@@ -71,11 +74,11 @@ export class BenchControlPlane {
     return controlPlane;
   }
 
-  /** Of one that `isInspected`. Blocks it for that time. */
-  async collectGarbage(): Promise<void> {
+  /** Without garbage. Of one that `isInspected`; blocks it for that time. */
+  async heap(): Promise<InspectedHeap> {
     const url = /^Debugger listening on (ws:\S+)$/m.exec(fs.readFileSync(this.#logFile, "utf8"))?.[1];
     if (url === undefined) throw new Error("the control plane does not listen for debuggers");
-    await collectGarbage(url);
+    return inspectedHeap(url);
   }
 
   /** Metrics by name, with their labels as printed. */
@@ -121,6 +124,12 @@ export class BenchControlPlane {
       if (performance.now() > deadline) throw new Error(`revision ${revision} did not run on all agents`);
       await sleep(pollMs);
     }
+  }
+
+  /** As at a rolling restart. Resolves when it has ended. */
+  async terminate(): Promise<void> {
+    process.kill(this.pid, "SIGTERM");
+    await this.#process.ended;
   }
 
   async stop(): Promise<void> {

@@ -16,6 +16,8 @@ export interface LoadOptions {
   readonly inflight?: number | undefined;
   /** HTTP/2 windows. Default: 1 MiB, as agents have them. */
   readonly windowBytes?: number | undefined;
+  /** Maximum segment size. Default: that of loopback, which takes in megabytes before a sender has to wait. */
+  readonly segmentBytes?: number | undefined;
   /** By mTLS: of this authority, which makes a certificate for every agent and has made the server's. Default: no TLS. */
   readonly authority?: CertificateFiles | undefined;
 }
@@ -52,6 +54,11 @@ export interface Up extends LoadCounts {
   readonly elapsedUs: number;
 }
 
+/** All were lost and are back; microseconds since they were told that they may be lost. */
+export interface Returned extends Up {
+  readonly p50Us: number;
+}
+
 /** What names of agents begin with; those of the Node objects of `cluster.ts`. */
 const agentPrefix = "node-";
 const waitLimitMs = 120_000;
@@ -73,8 +80,17 @@ export class LoadClient {
 
   static start(context: BenchContext, options: LoadOptions): LoadClient {
     const program = compileC("load", path.join(import.meta.dirname, "load"), ["-lssl", "-lcrypto"]);
-    const { name, port, agents, isTcp = false, inflight = 256, windowBytes = 2 ** 20, authority } = options;
-    const sizes = `--agents ${agents} --inflight ${inflight} --window ${windowBytes}`;
+    const {
+      name,
+      port,
+      agents,
+      isTcp = false,
+      inflight = 256,
+      windowBytes = 2 ** 20,
+      segmentBytes = 0,
+      authority,
+    } = options;
+    const sizes = `--agents ${agents} --inflight ${inflight} --window ${windowBytes} --mss ${segmentBytes}`;
     const flags = `--port ${port} ${sizes} --prefix ${agentPrefix}${isTcp ? " --tcp" : ""}`;
     const tls = authority === undefined ? [] : ["--tls-ca", authority.cert, "--tls-ca-key", authority.key];
     const command = withOpenFiles(openFilesFor(agents), onCore(loadCore, [program, ...flags.split(" "), ...tls]));
@@ -112,6 +128,16 @@ export class LoadClient {
 
   unstall(): void {
     this.#process.sendLine("unstall");
+  }
+
+  /** The first `agents` come anew, say what they hold, and read nothing at all. Resolves when they have said it. */
+  async deafen(agents: number, holding: "nothing" | "old states"): Promise<void> {
+    await this.#ask(`${holding === "nothing" ? "deaf" : "deaf-old"} ${agents}`, "deaf");
+  }
+
+  /** Agents that are lost come back by themselves from now on. Resolves when all have been lost and are back. */
+  returned(): Promise<Returned> {
+    return this.#ask("returns", "returned");
   }
 
   counts(): Promise<LoadCounts> {

@@ -1,6 +1,6 @@
 /**
- * What a control plane of a large cluster holds: for the cluster, for each agent without and with TLS, for agents that stall while much
- * changes. The agents come with their state: what a fleet that comes with nothing costs is seen in `cold-agents.ts`.
+ * What a control plane of a large cluster holds: for the cluster, for each agent without and with TLS. The agents come with their
+ * state: what a fleet that comes with nothing costs is seen in `cold-agents.ts`, what agents that stall cost in `stalls`.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BenchCertificates } from "../bench-certificates.ts";
@@ -11,7 +11,6 @@ import { bursts } from "./bursts.ts";
 import type { Burst } from "./bursts.ts";
 import { memoryOf } from "./control-plane-memory.ts";
 import type { ControlPlaneMemory } from "./control-plane-memory.ts";
-import { stalledBursts, windowBytes } from "./stalled-bursts.ts";
 import { endStage, stageOf } from "./stage.ts";
 import type { Stage } from "./stage.ts";
 
@@ -27,9 +26,8 @@ export async function resident(
   agents: number,
   certificates: BenchCertificates,
 ): Promise<readonly Row[]> {
-  const plainStage = await stageOf(context, agents, shape, { windowBytes, isInspected: true });
+  const plainStage = await stageOf(context, agents, shape);
   const plain = await measured(plainStage);
-  const stalledRows = await stalledBursts(plainStage, burstsMade);
   await endStage(plainStage);
 
   const tlsStage = await stageOf(context, agents, shape, { certificates });
@@ -45,7 +43,6 @@ export async function resident(
     },
     ...rowsOf("without TLS", plain, residentMaxMb.plain, agents),
     ...rowsOf("mTLS", tls, residentMaxMb.tls, agents),
-    ...stalledRows,
   ];
 }
 

@@ -20,6 +20,8 @@ export interface StageOptions extends ControlPlaneOptions {
   readonly inflight?: number;
   /** HTTP/2 windows of the agents. Default: that of the load program. */
   readonly windowBytes?: number;
+  /** Of TCP, to the agents. Default: that of loopback. */
+  readonly segmentBytes?: number;
 }
 
 /** The agents are not connected yet. */
@@ -27,14 +29,15 @@ export async function stageOf(
   context: BenchContext,
   agents: number,
   { services, endpoints }: { readonly services: number; readonly endpoints: number },
-  { inflight, windowBytes, ...options }: StageOptions = {},
+  { inflight, windowBytes, segmentBytes, ...options }: StageOptions = {},
 ): Promise<Stage> {
   context.say(`a cluster of ${services} services of ${endpoints} endpoints`);
   const api = await SyntheticApi.start(context, clusterOf(services, endpoints, { nodes: agents }));
   const controlPlane = await BenchControlPlane.start(context, api.kubeconfig, agents, options);
   const authority = options.certificates?.authority;
   const { port } = controlPlane;
-  const load = LoadClient.start(context, { name: "fleet", port, agents, inflight, windowBytes, authority });
+  const sizes = { agents, inflight, windowBytes, segmentBytes };
+  const load = LoadClient.start(context, { name: "fleet", port, ...sizes, authority });
   return { context, agents, services, api, controlPlane, load };
 }
 

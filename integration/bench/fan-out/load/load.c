@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Program: load --port N --agents N [--tcp] [--inflight N] [--window BYTES] [--prefix TEXT] [--tls-ca FILE --tls-ca-key FILE]
+ * Program: load --port N --agents N [--tcp] [--inflight N] [--window BYTES] [--mss BYTES] [--prefix TEXT]
+ *               [--tls-ca FILE --tls-ca-key FILE]
  *
  * That many agents of a control plane on loopback, one connection each. With an authority by mTLS: it signs what they show, and has
  * signed what they are shown. Commands on stdin, one a line:
@@ -11,6 +12,9 @@
  *   close      closes all
  *   stall N    the first N agents stop reading
  *   unstall    they read again
+ *   deaf N     the first N agents, which hold nothing, come anew and read nothing at all
+ *   deaf-old N the same, each saying it holds another of the last revisions
+ *   returns    agents that are lost come back by themselves from now on, as agents do: when they were told, or after a backoff
  *   counts     prints what was counted so far
  *
  * Events on stdout, one line of JSON each; times are CLOCK_MONOTONIC microseconds, counts are since the start:
@@ -18,6 +22,8 @@
  *   {"event":"up", …}        all are connected and told that they are at the head
  *   {"event":"seeded", …}    the first agent is connected and told that it is at the head
  *   {"event":"reached", …}   all that are not stalled run `revision` and have acked it
+ *   {"event":"returned", …}  all were lost, and are connected again and told that they are at the head
+ *   {"event":"deaf", …}      those that do not read have said Hello
  *   {"event":"closed", …}    all are closed
  *   {"event":"counts", …}
  */
@@ -42,15 +48,21 @@
 #define EVENTS_MAX 256
 #define RECEIVE_BYTES (256 * 1024)
 #define SAID_MAX 5
+/* As nodeagent/sync/backoff.ts. */
+#define BACKOFF_FIRST_MS 200
+#define BACKOFF_MAX_MS 5000
+#define RETRY_POLL_MS 5
 
 struct options options = {.inflight = 256, .window = 1024 * 1024, .prefix = "agent-"};
 struct counts counts;
 
 static struct agent *agents;
 static int poll_fd;
-static int opened, up, stalled;
-static bool is_resuming, is_seeding;
+static int opened, up, stalled, returned, deaf, greeted;
+static bool is_resuming, is_seeding, do_return;
 static uint64_t connect_ns;
+/* When each of those that returned was back, in that order. */
+static uint64_t *return_us;
 /* The newest revision that any agent has seen: when, who runs it, and when each acked it. */
 static struct {
   uint64_t revision, first_ns;
@@ -123,11 +135,25 @@ static void say_if_reached(void) {
 void agent_is_up(struct agent *agent) {
   if (agent->phase == AGENT_UP) return;
   agent->phase = AGENT_UP;
+  agent->tries = 0;
   up++;
   if (is_seeding) {
     is_seeding = false;
-    for (int i = 0; i < options.agents; i++) agents[i].revision = agent->revision;
+    for (int i = 0; i < options.agents; i++) {
+      agents[i].revision = agent->revision;
+      agents[i].epoch = agent->epoch;
+    }
     say("seeded", "");
+  }
+  if (do_return) {
+    if (agent->has_returned) return;
+    agent->has_returned = true;
+    return_us[returned++] = (now_ns() - connect_ns) / 1000;
+    if (returned < options.agents) return;
+    do_return = false;
+    say("returned", ",\"elapsedUs\":%ju,\"p50Us\":%ju", (uintmax_t)return_us[returned - 1],
+        (uintmax_t)return_us[returned / 2]);
+    return;
   }
   if (up < options.agents) return;
   say("up", ",\"elapsedUs\":%ju", (uintmax_t)(now_ns() - connect_ns) / 1000);
@@ -152,10 +178,18 @@ static void acknowledge(struct agent *agent) {
 
 void agent_reached(struct agent *agent, uint64_t revision) {
   agent_sees(agent, revision);
+  agent->epoch = agent->welcomed;
   if (revision == agent->revision) return;
   agent->revision = revision;
   if (is_digest_coming(revision)) agent->owes_ack = true;
   else acknowledge(agent);
+}
+
+void agent_moved(struct agent *agent, uint64_t revision) {
+  agent->epoch = agent->welcomed;
+  agent->revision = revision;
+  if (store_revision() != revision) store_commit(revision);
+  send_ack(agent);
 }
 
 void digest_is_known(void) {
@@ -176,8 +210,29 @@ static void close_agent(struct agent *agent) {
   forget_keeper(agent);
 }
 
+/* Full jitter. */
+static uint64_t backoff_ms(struct agent *agent) {
+  uint64_t ms = BACKOFF_FIRST_MS << (agent->tries < 10 ? agent->tries : 10);
+
+  agent->tries++;
+  return (ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS) * drand48();
+}
+
+static void come_back(struct agent *agent, uint64_t after_ms) {
+  uint64_t own_ms = backoff_ms(agent);
+
+  close_agent(agent);
+  agent->retry_ns = now_ns() + (after_ms > own_ms ? after_ms : own_ms) * 1000000;
+}
+
+void agent_told_to_leave(struct agent *agent, uint32_t retry_after_ms) {
+  if (do_return) come_back(agent, retry_after_ms);
+  else agent_lost(agent, "the control plane said goodbye");
+}
+
 void agent_lost(struct agent *agent, const char *why) {
   if (agent->fd < 0) return;
+  if (do_return) return come_back(agent, 0);
   if (counts.lost++ < SAID_MAX) fprintf(stderr, "load: agent %d: %s\n", agent->index, why);
   close_agent(agent);
   say("lost", "");
@@ -193,10 +248,11 @@ static void open_agent(struct agent *agent) {
   agent->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (agent->fd < 0) fail("socket %d: %s; the limit of open files is too low", agent->index, strerror(errno));
   setsockopt(agent->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  if (connect(agent->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
-    fail("connect: %s", strerror(errno));
+  if (options.mss) setsockopt(agent->fd, IPPROTO_TCP, TCP_MAXSEG, &options.mss, sizeof options.mss);
   agent->phase = AGENT_CONNECTING;
   opened++;
+  if (connect(agent->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
+    return agent_lost(agent, strerror(errno));
   watch(agent, EPOLL_CTL_ADD, EPOLLOUT);
 }
 
@@ -209,11 +265,26 @@ static void open_more(void) {
   }
 }
 
+/* Those whose time has come. */
+static void open_again(void) {
+  uint64_t now = now_ns();
+
+  for (int i = 0; i < options.agents && opened - up < options.inflight; i++) {
+    struct agent *agent = &agents[i];
+    if (!agent->retry_ns || agent->retry_ns > now) continue;
+    agent->retry_ns = 0;
+    if (agent->fd < 0) open_agent(agent);
+  }
+}
+
 static void greet(struct agent *agent) {
   agent->phase = AGENT_GREETING;
   watch(agent, EPOLL_CTL_MOD, EPOLLIN);
   send_preface(agent);
   send_hello(agent);
+  if (agent->claim == CLAIM_TRUE) return;
+  epoll_ctl(poll_fd, EPOLL_CTL_DEL, agent->fd, NULL);
+  if (++greeted == deaf) say("deaf", "");
 }
 
 static void shake_hands(struct agent *agent) {
@@ -283,6 +354,17 @@ static void unstall(void) {
   stalled = 0;
 }
 
+static void deafen(int count, enum claim claim) {
+  if (count > options.agents) fail("deaf %d of %d agents", count, options.agents);
+  deaf = count;
+  greeted = 0;
+  for (int i = 0; i < count; i++) {
+    close_agent(&agents[i]);
+    agents[i].claim = claim;
+    open_agent(&agents[i]);
+  }
+}
+
 static void command(char *line) {
   if (!strcmp(line, "connect") || !strcmp(line, "resume")) {
     is_resuming = !strcmp(line, "resume");
@@ -293,13 +375,25 @@ static void command(char *line) {
     open_agent(&agents[0]);
   } else if (!strcmp(line, "close")) {
     next_to_open = options.agents;
-    for (int i = 0; i < options.agents; i++) close_agent(&agents[i]);
+    for (int i = 0; i < options.agents; i++) {
+      close_agent(&agents[i]);
+      agents[i].claim = CLAIM_TRUE;
+    }
     stalled = 0;
     say("closed", "");
   } else if (!strncmp(line, "stall ", 6)) {
     stall(atoi(line + 6));
   } else if (!strcmp(line, "unstall")) {
     unstall();
+  } else if (!strncmp(line, "deaf ", 5)) {
+    deafen(atoi(line + 5), CLAIM_NOTHING);
+  } else if (!strncmp(line, "deaf-old ", 9)) {
+    deafen(atoi(line + 9), CLAIM_OLD);
+  } else if (!strcmp(line, "returns")) {
+    do_return = true;
+    returned = 0;
+    connect_ns = now_ns();
+    for (int i = 0; i < options.agents; i++) agents[i].has_returned = false;
   } else if (!strcmp(line, "counts")) {
     say("counts", "");
   } else {
@@ -331,8 +425,8 @@ static void parse(int argc, char **argv) {
       {"port", required_argument, NULL, 'p'},     {"agents", required_argument, NULL, 'n'},
       {"tcp", no_argument, NULL, 't'},            {"inflight", required_argument, NULL, 'i'},
       {"window", required_argument, NULL, 'w'},   {"prefix", required_argument, NULL, 'x'},
-      {"tls-ca", required_argument, NULL, 'c'},   {"tls-ca-key", required_argument, NULL, 'k'},
-      {NULL, 0, NULL, 0},
+      {"mss", required_argument, NULL, 'm'},      {"tls-ca", required_argument, NULL, 'c'},
+      {"tls-ca-key", required_argument, NULL, 'k'}, {NULL, 0, NULL, 0},
   };
 
   for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) switch (c) {
@@ -341,6 +435,7 @@ static void parse(int argc, char **argv) {
       case 't': options.is_tcp = true; break;
       case 'i': options.inflight = atoi(optarg); break;
       case 'w': options.window = strtoul(optarg, NULL, 10); break;
+      case 'm': options.mss = atoi(optarg); break;
       case 'x': options.prefix = optarg; break;
       case 'c': options.tls_ca = optarg; break;
       case 'k': options.tls_ca_key = optarg; break;
@@ -357,19 +452,21 @@ int main(int argc, char **argv) {
   parse(argc, argv);
   agents = calloc(options.agents, sizeof *agents);
   head.acked_ns = calloc(options.agents, sizeof *head.acked_ns);
-  if (!agents || !head.acked_ns) fail("out of memory");
+  return_us = calloc(options.agents, sizeof *return_us);
+  if (!agents || !head.acked_ns || !return_us) fail("out of memory");
   for (int i = 0; i < options.agents; i++) agents[i] = (struct agent){.index = i, .fd = -1};
   poll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (poll_fd < 0 || epoll_ctl(poll_fd, EPOLL_CTL_ADD, STDIN_FILENO, &commands)) fail("epoll: %s", strerror(errno));
   if (options.tls_ca) tls_prepare();
   store_begin();
   for (;;) {
-    int count = epoll_wait(poll_fd, events, EVENTS_MAX, -1);
+    int count = epoll_wait(poll_fd, events, EVENTS_MAX, do_return ? RETRY_POLL_MS : -1);
     for (int i = 0; i < count; i++) {
       struct agent *agent = events[i].data.ptr;
       if (!agent && !read_commands()) return 0;
       if (agent) handle(agent, events[i].events);
     }
     open_more();
+    if (do_return) open_again();
   }
 }

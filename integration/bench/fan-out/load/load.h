@@ -24,6 +24,8 @@ struct options {
   /* Connections that are not up yet, at a time. */
   int inflight;
   uint32_t window;
+  /* 0: as loopback has it, which takes in megabytes before a sender has to wait. */
+  int mss;
   const char *prefix;
   /* Files of the authority of both sides; NULL: without TLS. */
   const char *tls_ca, *tls_ca_key;
@@ -32,10 +34,25 @@ struct options {
 struct ssl_st;
 struct ssl_session_st;
 
+/* Of a history. */
+struct epoch {
+  uint64_t created_ms;
+  uint32_t random;
+};
+
+/* What an agent that never reads says it holds: nothing, or what the head held some revisions ago. */
+enum claim { CLAIM_TRUE, CLAIM_NOTHING, CLAIM_OLD };
+
 struct agent {
   int index, fd;
   enum phase phase;
   bool is_stalled;
+  enum claim claim;
+  /* It was away and is back: `returns`. */
+  bool has_returned;
+  /* Tries in a row that failed, and when the next one is due; 0: none is. */
+  int tries;
+  uint64_t retry_ns;
   /* NULL: without TLS, or before its handshake. */
   struct ssl_st *ssl;
   /* Of the connection before, if it gave one. */
@@ -51,8 +68,11 @@ struct agent {
   /* What could not be sent yet. */
   uint8_t *unsent;
   size_t unsent_length;
-  /* What it runs; 0: nothing. */
+  /* Of the last Welcome. */
+  struct epoch welcomed;
+  /* What it runs, of which history; 0: nothing. */
   uint64_t revision;
+  struct epoch epoch;
   /* It would ack, but the digest is not known yet. */
   bool owes_ack;
   uint64_t heartbeat;
@@ -81,6 +101,10 @@ void agent_is_up(struct agent *agent);
 void agent_sees(struct agent *agent, uint64_t revision);
 void agent_reached(struct agent *agent, uint64_t revision);
 void agent_lost(struct agent *agent, const char *why);
+/* It was told to leave, and when to come back. */
+void agent_told_to_leave(struct agent *agent, uint32_t retry_after_ms);
+/* It is at the head of another history, which holds the same. */
+void agent_moved(struct agent *agent, uint64_t revision);
 void digest_is_known(void);
 
 /* connection.c: TCP and HTTP/2. */

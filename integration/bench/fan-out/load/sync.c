@@ -8,11 +8,11 @@
 #include <string.h>
 #include <time.h>
 
+/* So many revisions before the head agents that lie say they hold. */
+#define OLD_REVISIONS_MAX 200
+
 enum wire { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-/* Of the last Welcome. */
-static uint64_t epoch_created_ms;
-static uint32_t epoch_random;
 /* The one agent that keeps a snapshot whole while it comes; NULL: none. */
 static struct agent *keeper;
 /* The part that it awaits, and those before, each behind its length. */
@@ -73,23 +73,32 @@ static uint64_t digest_of(uint64_t revision) {
   return digest;
 }
 
+/* What agents claim that lie: one that never reads is told of no mismatch. Each another one. */
+static uint64_t claimed_revision(const struct agent *agent) {
+  uint64_t old = agent->revision - 1 < OLD_REVISIONS_MAX ? agent->revision - 1 : OLD_REVISIONS_MAX;
+
+  if (agent->claim == CLAIM_NOTHING || agent->revision == 0) return 0;
+  return agent->claim == CLAIM_TRUE || old == 0 ? agent->revision : agent->revision - 1 - agent->index % old;
+}
+
 void send_hello(struct agent *agent) {
   uint8_t hello[256], part[64], inner[64], name[64], *at = hello, *end;
   uint8_t message[300];
+  uint64_t revision = claimed_revision(agent);
 
   end = put_text(at, 1, (snprintf((char *)name, sizeof name, "%s%d", options.prefix, agent->index), (char *)name));
   at = put_fixed64(end, 2, 0x77656674000000ULL + agent->index + 1);
-  if (agent->revision) {
-    end = put_fixed32(put_number(inner, 1, epoch_created_ms), 2, epoch_random);
-    end = put_number(put_bytes(part, 1, inner, end - inner), 2, agent->revision);
+  if (revision) {
+    end = put_fixed32(put_number(inner, 1, agent->epoch.created_ms), 2, agent->epoch.random);
+    end = put_number(put_bytes(part, 1, inner, end - inner), 2, revision);
     at = put_bytes(at, 3, part, end - part);
-    at = put_fixed64(at, 4, digest_of(agent->revision));
+    at = put_fixed64(at, 4, agent->claim == CLAIM_OLD ? 0 : digest_of(revision));
   }
   /* 10.x.y.z */
   uint8_t address[4] = {10, agent->index >> 16, agent->index >> 8, agent->index};
   end = put_bytes(part, 1, address, 4);
   at = put_bytes(at, 5, part, end - part);
-  if (agent->revision) at = put_counts(at, 6);
+  if (revision) at = put_counts(at, 6);
   end = put_text(put_text(put_text(part, 1, "load"), 2, "6.18"), 3, "memory");
   at = put_bytes(at, 7, part, end - part);
   at = put_number(at, 8, 1);
@@ -177,12 +186,12 @@ static struct reader inside(const struct reader *outer) {
   return (struct reader){.at = outer->bytes, .end = outer->bytes + outer->length};
 }
 
-static void read_welcome(struct reader welcome) {
+static void read_welcome(struct agent *agent, struct reader welcome) {
   while (next_field(&welcome)) {
     if (welcome.field != 1) continue;
     for (struct reader epoch = inside(&welcome); next_field(&epoch);) {
-      if (epoch.field == 1) epoch_created_ms = epoch.number;
-      if (epoch.field == 2) epoch_random = epoch.number;
+      if (epoch.field == 1) agent->welcomed.created_ms = epoch.number;
+      if (epoch.field == 2) agent->welcomed.random = epoch.number;
     }
   }
 }
@@ -290,12 +299,25 @@ static void read_heartbeat(struct agent *agent, struct reader reader) {
   send_ack(agent);
 }
 
+static void read_synced(struct agent *agent, uint64_t revision) {
+  bool is_same = agent->welcomed.created_ms == agent->epoch.created_ms && agent->welcomed.random == agent->epoch.random;
+
+  if (!is_same && agent->revision) agent_moved(agent, revision);
+  else if (revision > agent->revision) agent_reached(agent, revision);
+}
+
+static uint32_t read_retry_after(struct reader goaway) {
+  while (next_field(&goaway))
+    if (goaway.field == 2) return goaway.number;
+  return 0;
+}
+
 void read_message(struct agent *agent, const uint8_t *bytes, size_t length, bool is_whole) {
   struct reader reader = {.at = bytes, .end = bytes + length};
 
   while (agent->fd >= 0 && next_field(&reader)) switch (reader.field) {
       case 1:
-        read_welcome(inside(&reader));
+        read_welcome(agent, inside(&reader));
         send_ack(agent);
         break;
       case 3:
@@ -303,7 +325,7 @@ void read_message(struct agent *agent, const uint8_t *bytes, size_t length, bool
         break;
       case 4: {
         struct reader synced = inside(&reader);
-        if (next_field(&synced) && synced.number > agent->revision) agent_reached(agent, synced.number);
+        if (next_field(&synced)) read_synced(agent, synced.number);
         agent_is_up(agent);
         break;
       }
@@ -313,7 +335,7 @@ void read_message(struct agent *agent, const uint8_t *bytes, size_t length, bool
       case 6:
         fail("agent %d was asked for digests, which this program cannot give", agent->index);
       case 7:
-        agent_lost(agent, "the control plane said goodbye");
+        agent_told_to_leave(agent, read_retry_after(inside(&reader)));
         break;
     }
 }
