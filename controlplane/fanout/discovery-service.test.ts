@@ -444,7 +444,7 @@ describe("broken rules end that stream with a reason and nobody else's", () => {
     running.source.give(endpoints("a/b", ["10.1.0.9"]));
     await good.untilRevision(2);
     await running.until(
-      () => running.metric('weft_fanout_connections_refused_total{reason="not-http2"}') === 2,
+      () => running.metric('weft_fanout_connections_refused_total{reason="not-http2"}') === 3,
       "the count",
     );
     assert.ok(running.logged.some((line) => line.includes("not-http2")));

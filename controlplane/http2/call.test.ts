@@ -8,13 +8,8 @@ import { frameHeaderBytes, payloadBytesMax, windowBytesMax } from "./frames.ts";
 class StuckCarrier implements Carrier {
   window = windowBytesMax;
   readonly callWindow = windowBytesMax;
-  readonly isEncrypted: boolean;
   heldBytes = 0;
   #done: (() => void)[] = [];
-
-  constructor(isEncrypted: boolean) {
-    this.isEncrypted = isEncrypted;
-  }
 
   write(bytes: Uint8Array, done?: () => void): void {
     this.heldBytes += bytes.length;
@@ -47,8 +42,8 @@ for (const [what, isEncrypted, messageBytes, heldMax] of [
   ["a part of a snapshot, by TLS", true, snapshotBytes, 256 * 1_024 + 16 * frameHeaderBytes + headersBytesMax],
 ] as const) {
   test(`a client that is stuck within ${what}: the socket holds ${heldMax} bytes at most`, () => {
-    const carrier = new StuckCarrier(isEncrypted);
-    const call = new Http2Call(1, carrier, 1_024);
+    const carrier = new StuckCarrier();
+    const call = new Http2Call(1, carrier, 1_024, isEncrypted);
     const sent = { isWhole: false };
     call.write(new Uint8Array(messageBytes), () => (sent.isWhole = true));
     let [held, rounds] = [0, 0];

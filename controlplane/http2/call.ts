@@ -34,8 +34,6 @@ export interface Carrier {
   window: number;
   /** What the client grants each new call. */
   readonly callWindow: number;
-  /** What is handed to the socket becomes bytes of its own, which a stuck client pins. */
-  readonly isEncrypted: boolean;
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): void;
   /** What may wait until all that came is read. */
   answer(bytes: Uint8Array): void;
@@ -63,6 +61,7 @@ export class Http2Call {
   readonly id: number;
   readonly #carrier: Carrier;
   readonly #reader: MessageReader;
+  readonly #isEncrypted: boolean;
   #input: CallInput | undefined;
   // What is to be sent; the first one is being sent, if it did not go out at once.
   #outgoing: Outgoing[] = [];
@@ -77,11 +76,13 @@ export class Http2Call {
   #isOver = false;
   readonly #receiveWindow = new ReceiveWindow();
 
-  constructor(id: number, carrier: Carrier, messageBytesMax: number) {
+  /** @param isEncrypted What is handed to the socket becomes bytes of its own, which a stuck client pins. */
+  constructor(id: number, carrier: Carrier, messageBytesMax: number, isEncrypted: boolean) {
     this.id = id;
     this.#carrier = carrier;
     this.#reader = new MessageReader(messageBytesMax);
     this.#window = carrier.callWindow;
+    this.#isEncrypted = isEncrypted;
   }
 
   /** Before anything is received. */
@@ -251,7 +252,7 @@ export class Http2Call {
   #sendBatch(outgoing: Outgoing): boolean {
     const { message } = outgoing;
     const end = messageHeaderBytes + message.length;
-    const isOwn = this.#carrier.isEncrypted && message.length <= commonMessageBytesMax;
+    const isOwn = this.#isEncrypted && message.length <= commonMessageBytesMax;
     const most = isOwn ? payloadBytesMax : batchBytesMax;
     const batch = Math.min(end - outgoing.at, this.#window, this.#carrier.window, most);
     if (batch <= 0) return false;

@@ -56,12 +56,10 @@ export class Connection implements Carrier {
   readonly #receiveWindow = new ReceiveWindow();
   window = initialWindowBytes;
   callWindow = initialWindowBytes;
-  readonly isEncrypted: boolean;
 
   /** @param pass Takes a socket of which nothing was read, as far as can be seen. */
   constructor(socket: Socket, options: ConnectionOptions, pass: (socket: Socket) => void) {
     this.#socket = socket;
-    this.isEncrypted = "encrypted" in socket;
     this.#passTo = pass;
     this.#options = options;
     const { bounds } = options;
@@ -333,7 +331,7 @@ export class Connection implements Carrier {
       return;
     }
     this.#highestServed = stream;
-    const call = new Http2Call(stream, this, this.#options.messageBytesMax);
+    const call = new Http2Call(stream, this, this.#options.messageBytesMax, "encrypted" in this.#socket);
     this.#calls.set(stream, call);
     this.#only = this.#calls.size === 1 ? call : undefined;
     call.serve(this.#options.open(call, this.#socket));
