@@ -17,6 +17,7 @@ const findable: Readonly<Record<string, readonly AuditFinding["kind"][]>> = {
   names: differs,
   node_ports: differs,
   active: differs,
+  settings: differs,
   links: ["missing"],
   pins: ["missing"],
   plan: all,

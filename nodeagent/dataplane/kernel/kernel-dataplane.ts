@@ -35,7 +35,7 @@ import {
 import { openMaps } from "./pinned-maps.ts";
 import { probePrograms } from "./probe.ts";
 import { RefusedBinds } from "./refused-binds.ts";
-import { RestoredPins } from "./restored-pins.ts";
+import { RestoredPins, type PinnedAt } from "./restored-pins.ts";
 import { RevisionWriter } from "./revision-writer.ts";
 import { RoundApplier } from "./round-applier.ts";
 
@@ -97,7 +97,7 @@ export class KernelDataplane implements Dataplane {
     const before = hasOtherSizes(this.#bpffs, this.#limits) ? readPinned(this.#bpffs) : undefined;
     const object = stack.use(await loadPrograms(this.#bpffs, this.#limits, sizes, this.#log));
     const maps = openMaps(object, sizes);
-    const probePort = this.#writeSettings(object);
+    const { probePort, settings } = writeSettings(object);
     const found = adoptMaps(maps);
     const writer = new RevisionWriter(maps, undefined, undefined, highestSequence(this.#bpffs));
     writer.adopt(found);
@@ -114,7 +114,7 @@ export class KernelDataplane implements Dataplane {
     const timer = setInterval(() => this.#tick(refusedBinds), tickMs).unref();
     const leftPeers = new LeftPeers(mapMemory(object.mapFd("udp_peers"), udpPeersMax * udpPeerLayout.size, true));
     const mapAudit = new MapAudit(writer.audited(), errnoName);
-    const pins = new RestoredPins({ object, bpffs: this.#bpffs, cgroup, limits: this.#limits });
+    const pins = new RestoredPins({ object, bpffs: this.#bpffs, cgroup, limits: this.#limits, settings });
     this.#opened = { lock, cgroup, object, maps, writer, applier, mapAudit, probePort, leftPeers, pins, timer };
     let { cursor } = found;
     if (before !== undefined && servicesFolderName(before.limits) !== servicesFolderName(this.#limits)) {
@@ -250,15 +250,6 @@ export class KernelDataplane implements Dataplane {
     });
     for (const message of new Set(messages)) this.#log.warn(message);
   }
-
-  #writeSettings(object: LoadedObject): number {
-    const view = new DataView(mapMemory(object.mapFd("settings"), settingsLayout.size, true));
-    // A port nobody else writes: the probe must come out of these programs, not of another agent's.
-    const probePort = randomInt(1_024, 65_536);
-    view.setBigUint64(settingsLayout.host_netns_cookie, netnsCookie(), true);
-    view.setUint16(settingsLayout.probe_port, probePort);
-    return probePort;
-  }
 }
 
 /** Not open yet: that is the first call on every dataplane. */
@@ -270,4 +261,15 @@ function hasOtherSizes(bpffs: string, limits: KernelLimits): boolean {
   return fs
     .readdirSync(bpffs)
     .some((name) => limitsOfFolder(name) !== undefined && name !== servicesFolderName(limits));
+}
+
+function writeSettings(object: LoadedObject): { readonly probePort: number; readonly settings: PinnedAt["settings"] } {
+  const memory = mapMemory(object.mapFd("settings"), settingsLayout.size, true);
+  const view = new DataView(memory);
+  // A port nobody else writes: the probe must come out of these programs, not of another agent's.
+  const probePort = randomInt(1_024, 65_536);
+  view.setBigUint64(settingsLayout.host_netns_cookie, netnsCookie(), true);
+  view.setUint16(settingsLayout.probe_port, probePort);
+  const live = new Uint8Array(memory);
+  return { probePort, settings: { live, written: live.slice() } };
 }

@@ -5,8 +5,9 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parsePrefix } from "@weft/proto/address.ts";
 import type { ServicePlan } from "../dataplane.ts";
-import { closeFd, detachLink, getPinned } from "./libbpf.ts";
+import { closeFd, detachLink, getPinned, mapMemory } from "./libbpf.ts";
 import { dumpPinned } from "./dump-pinned.ts";
+import { settingsLayout } from "./layout.ts";
 import { isOurs } from "./pin-folder.ts";
 import { kernelTestsSkipped } from "./testing/kernel-lab.ts";
 import { clusterIp } from "./testing/plans.ts";
@@ -74,6 +75,17 @@ describe("pins and links that somebody takes away", { skip: kernelTestsSkipped()
       assert.deepEqual(stage.dataplane.audit(10_000).findings, []);
     });
   }
+
+  it("the settings of the programs are overwritten: written again", async () => {
+    const fd = getPinned(stage.pinOf("settings"));
+    assert.ok(fd !== undefined);
+    const live = new Uint8Array(mapMemory(fd, settingsLayout.size, true));
+    closeFd(fd);
+    const written = live.slice();
+    live.fill(7);
+    await found(["settings differs the host's network namespace, or the port of probes"]);
+    assert.deepEqual(live, written);
+  });
 
   it("all pins are removed: all is put back, and found by who looks and who starts", async () => {
     const lines = dumpPinned(bpffs).length;

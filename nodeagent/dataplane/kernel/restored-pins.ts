@@ -1,4 +1,4 @@
-/** Looks whether what keeps the programs running, and the maps findable, is still there, and puts it back (DESIGN P6). */
+/** Looks whether what keeps the programs running and the maps findable, and what is fixed for them, is as it was; puts it back (DESIGN P6). */
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { AuditFinding } from "../dataplane.ts";
 import { restoreLinks } from "./attach.ts";
@@ -15,6 +15,8 @@ export interface PinnedAt {
   readonly bpffs: string;
   readonly cgroup: string;
   readonly limits: KernelLimits;
+  /** The map of that name, which the agent writes once, and what it wrote. */
+  readonly settings: { readonly live: Uint8Array; readonly written: Uint8Array };
 }
 
 export class RestoredPins {
@@ -28,17 +30,21 @@ export class RestoredPins {
   }
 
   look(): void {
-    const { object, bpffs, cgroup, limits } = this.#at;
+    const { object, bpffs, cgroup, limits, settings } = this.#at;
+    if (settings.written.some((byte, i) => byte !== settings.live[i])) {
+      settings.live.set(settings.written);
+      this.#found("settings", "differs", "the host's network namespace, or the port of probes");
+    }
     let failure: string | undefined;
     try {
       if (isOnBpffs(bpffs)) {
-        for (const name of restorePins(object, bpffs, limits)) this.#found("pins", name);
-        for (const name of restoreLinks(object, bpffs, cgroup)) this.#found("links", name);
+        for (const name of restorePins(object, bpffs, limits)) this.#found("pins", "missing", name);
+        for (const name of restoreLinks(object, bpffs, cgroup)) this.#found("links", "missing", name);
       } else failure = `--bpffs ${bpffs} is not on a bpf file system any more: mount it, and start this agent again`;
     } catch (error) {
       failure = messageOf(error);
     }
-    if (failure !== undefined && failure !== this.#failure) this.#found("pins", bpffs, failure);
+    if (failure !== undefined && failure !== this.#failure) this.#found("pins", "missing", bpffs, failure);
     this.#failure = failure;
   }
 
@@ -47,7 +53,7 @@ export class RestoredPins {
     return this.#findings.splice(0);
   }
 
-  #found(map: "pins" | "links", entry: string, failure?: string): void {
-    if (this.#findings.length < findingsMax) this.#findings.push({ map, kind: "missing", service: "", entry, failure });
+  #found(map: "pins" | "links" | "settings", kind: AuditFinding["kind"], entry: string, failure?: string): void {
+    if (this.#findings.length < findingsMax) this.#findings.push({ map, kind, service: "", entry, failure });
   }
 }
