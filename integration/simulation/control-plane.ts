@@ -17,6 +17,7 @@ import type { Streams } from "@weft/controlplane/fanout/streams.ts";
 import { Pipeline, pipelineLimits } from "@weft/controlplane/pipeline.ts";
 import type { PipelineLimits, PipelineOptions } from "@weft/controlplane/pipeline.ts";
 import type { RecordChange, Source, SourceRecord, SourceSink } from "@weft/controlplane/source/source.ts";
+import { NodeStreams } from "./node-streams.ts";
 import type { RemovalAccount } from "./removal-account.ts";
 import type { SimulatedWorkers } from "./simulated-workers.ts";
 import { Violation } from "./violation.ts";
@@ -60,7 +61,8 @@ export interface ControlPlaneOptions {
   /** `puts`: but for the first revision, which is everything. */
   readonly committed: (cursor: string, root: bigint, puts: readonly ResourceId[]) => void;
   /** A node is given no state, since that would be a mass removal. */
-  readonly held: () => void;
+  readonly held: (by: SimulatedControlPlane) => void;
+  readonly violated: (why: string) => void;
 }
 
 /** Where connections come in. */
@@ -71,7 +73,9 @@ export class SimulatedControlPlane {
   readonly metrics: Metrics;
   readonly #pipeline: Pipeline<Streams>;
   readonly #front: Front;
-  readonly #isAlone: boolean;
+  /** It has no workers. */
+  readonly isAlone: boolean;
+  readonly #streams: NodeStreams;
   readonly #account: RemovalAccount;
   readonly #stop = new AbortController();
   /** What the source told last, by kind and name. */
@@ -87,9 +91,11 @@ export class SimulatedControlPlane {
     fleet: Fleet,
     metrics: Metrics,
     account: RemovalAccount,
+    streams: NodeStreams,
   ) {
     this.#pipeline = pipeline;
-    this.#isAlone = pipeline.fanout instanceof Fanout;
+    this.#streams = streams;
+    this.isAlone = pipeline.fanout instanceof Fanout;
     this.#front = front;
     this.fleet = fleet;
     this.metrics = metrics;
@@ -97,7 +103,7 @@ export class SimulatedControlPlane {
   }
 
   static async start(options: ControlPlaneOptions): Promise<SimulatedControlPlane> {
-    const { startedMs, random32, massRemoval, records, syncedAfterMs, account, committed, held } = options;
+    const { startedMs, random32, massRemoval, records, syncedAfterMs, account, committed, held, violated } = options;
     const [fleet, metrics] = [new Fleet(Date.now()), new Metrics()];
     // All names of the revisions so far: a history may be renamed.
     const roots = new Map<Revision, bigint>();
@@ -118,7 +124,7 @@ export class SimulatedControlPlane {
         if (!isHeld) made.#held.delete(node);
         else if (!made.#held.has(node)) {
           made.#held.add(node);
-          held();
+          held(made);
         }
       },
     });
@@ -156,7 +162,14 @@ export class SimulatedControlPlane {
       pipeline = await Pipeline.openWith(pipelineOptions, (of) => workers.open(of));
       front = workers;
     }
-    const made: SimulatedControlPlane = new SimulatedControlPlane(pipeline, front, fleet, metrics, account);
+    const made: SimulatedControlPlane = new SimulatedControlPlane(
+      pipeline,
+      front,
+      fleet,
+      metrics,
+      account,
+      new NodeStreams(violated),
+    );
     void pipeline.run(made.#stop.signal);
     void runFleet(fleet, made.#stop.signal);
     return made;
@@ -174,6 +187,11 @@ export class SimulatedControlPlane {
   /** It neither was killed nor asked to stop. */
   get isStaying(): boolean {
     return !this.#stop.signal.aborted;
+  }
+
+  /** Nodes that are given no state, as the fleet knows. */
+  get held(): ReadonlySet<string> {
+    return this.#held;
   }
 
   /** There is something to confirm. */
@@ -199,7 +217,7 @@ export class SimulatedControlPlane {
   }
 
   accept(port: StreamPort): StreamInput | undefined {
-    return this.#isDead ? undefined : this.#front.accept(port);
+    return this.#isDead ? undefined : this.#streams.accept(port, (of) => this.#front.accept(of));
   }
 
   /** One of several workers ends, by an error of its own. False: there is none. */
@@ -225,20 +243,20 @@ export class SimulatedControlPlane {
     this.#tell([...removals, ...puts], true);
   }
 
-  /** A person confirms what is held back. @returns The nodes that were given no state. */
+  /** A person confirms what is held back. @returns The nodes that were given no state. @throws Violation */
   confirmRemoval(): ReadonlySet<string> {
     const wasDoubted = this.#account.doubted > 0;
-    // The main thread hears from its workers only now and then.
-    const held = new Set(this.#isAlone ? this.#held : []);
     const { removal, nodes } = this.#pipeline.confirmRemoval("the simulation");
-    for (const node of nodes) held.add(node);
+    const missed = [...this.#held].find((node) => !nodes.includes(node));
+    if (missed !== undefined)
+      throw new Violation(`8: a confirmation misses ${missed}, which the fleet knows to be held`);
     if (wasDoubted !== (removal !== undefined)) {
       throw new Violation(
         `8: a confirmation ${wasDoubted ? "misses what is held" : "finds what is not held"} at the source`,
       );
     }
-    if (wasDoubted || held.size > 0) this.#account.confirmed();
-    return held;
+    if (wasDoubted || nodes.length > 0) this.#account.confirmed();
+    return new Set(nodes);
   }
 
   /** SIGKILL. */
@@ -286,8 +304,8 @@ function watched(fleet: Fleet, tap: Tap): FleetObserver {
     connected: (connection, nowUs) => fleet.connected(connection, nowUs),
     sent: (node, revision) => fleet.sent(node, revision),
     acked: (node, ack, roundTripUs, nowUs) => fleet.acked(node, ack, roundTripUs, nowUs),
-    held: (node, reason) => {
-      tap.held(nameOf(node), reason !== undefined);
+    held: (node, reason, isHeld) => {
+      tap.held(nameOf(node), isHeld);
       fleet.held(node, reason);
     },
     removalHeld: (removal) => fleet.removalHeld(removal),

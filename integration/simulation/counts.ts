@@ -14,6 +14,7 @@ export const expectedCounts = [
   "removal held at a stream",
   "removal held by an agent",
   "confirmed removal arrived",
+  "confirmed removal arrived by a worker",
   "wait done",
   "wait not done",
   "control plane killed",

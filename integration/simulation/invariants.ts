@@ -12,7 +12,7 @@
  * 6. In the end all is equal: the head serves what the source has, every agent holds the head, its kernel is a plan made from nothing of
  *    it, and the fleet knows.
  *
- * 7 and 8 are in `removal-invariants.ts`.
+ * 7 and 8 are in `removal-invariants.ts` and `confirmations.ts`, 9 and 10 in `node-streams.ts`.
  */
 import { fromBinary } from "@bufbuild/protobuf";
 import { compareEpochs, epoch as epochOf, isSameEpoch, printCursor, revision } from "@weft/proto/cursor.ts";

@@ -1,6 +1,7 @@
 /** A node: its kernel, its disk, and an agent on it that may be killed at any moment and started again. */
 import { Metrics } from "@weft/proto/program/metrics.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
+import type { Log } from "@weft/proto/program/log.ts";
 import { parseAddress } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
 import type { Cursor } from "@weft/proto/cursor.ts";
@@ -41,6 +42,8 @@ export interface SimulatedNodeOptions {
   readonly limits: SyncLimits;
   readonly accept: LinkOptions["accept"];
   readonly witness: NodeWitness;
+  /** The agent says that the control plane breaks the rules. */
+  readonly faultFound: (fault: string) => void;
 }
 
 interface Running {
@@ -110,7 +113,7 @@ export class SimulatedNode {
 
   start(): void {
     if (this.#running !== undefined) return;
-    const { name, time, random, limits, witness } = this.#options;
+    const { name, time, random, limits, witness, faultFound } = this.#options;
     const { disk, kernel } = this;
     const { saved } = disk;
     disk.reopened();
@@ -164,7 +167,7 @@ export class SimulatedNode {
       store,
       rounds,
       metrics,
-      log: silentLog,
+      log: faultLog(faultFound),
       limits,
       initial,
       addressing,
@@ -270,6 +273,16 @@ export class SimulatedNode {
     this.#link = link;
     return link;
   }
+}
+
+const faultCauses: ReadonlySet<unknown> = new Set(["protocol-error", "protocol-version", "malformed"]);
+
+// Of each kind the first one is said.
+function faultLog(found: (fault: string) => void): Log {
+  const warn: Log["warn"] = (message, fields) => {
+    if (faultCauses.has(fields?.["cause"])) found(message);
+  };
+  return { ...silentLog, warn };
 }
 
 // As the agent does: what was on disk goes live first.

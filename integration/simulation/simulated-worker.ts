@@ -3,6 +3,7 @@ import { EventEmitter } from "node:events";
 import type { StreamInput, StreamPort } from "@weft/controlplane/fanout/stream-port.ts";
 import { WorkerFanout } from "@weft/controlplane/workers/worker-fanout.ts";
 import type { ToWorker, WorkerStart } from "@weft/controlplane/workers/worker-messages.ts";
+import { copyMessage } from "./copy-message.ts";
 import type { Random } from "./random.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
@@ -24,7 +25,7 @@ export class SimulatedWorker extends EventEmitter {
     this.#time = time;
     this.#random = random;
     this.#fanout = new WorkerFanout(start, (batch) => {
-      const sent = structuredClone(batch);
+      const sent = copyMessage(batch);
       this.#pass("out", () => this.emit("message", sent));
     });
     this.#fanout.outbox.put({ kind: "listening", address: "192.0.2.9:1" });
@@ -54,7 +55,7 @@ export class SimulatedWorker extends EventEmitter {
   }
 
   postMessage(message: ToWorker): void {
-    const sent = structuredClone(message);
+    const sent = copyMessage(message);
     this.#pass("in", () => {
       if (this.#isDead) return;
       if (sent.kind === "drain") this.#drained.abort();

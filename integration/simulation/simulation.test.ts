@@ -7,7 +7,7 @@ import { simulate } from "./simulation.ts";
 const fixedSeeds = 100;
 const randomSeeds = 30;
 /** They need more runs than a test has. */
-const rare = new Set<string>(["epoch renamed", "confirmed removal arrived"]);
+const rare = new Set<string>(["epoch renamed"]);
 
 suite("simulation", () => {
   test("holds every invariant for known seeds, and meets everything that it is for", async () => {

@@ -3,6 +3,7 @@ import { printCursor } from "@weft/proto/cursor.ts";
 import type { ResourceId } from "@weft/proto/ids.ts";
 import { everyNode } from "@weft/controlplane/fleet/quorum.ts";
 import { SimulatedCluster } from "./cluster.ts";
+import { Confirmations } from "./confirmations.ts";
 import { SimulatedControlPlane } from "./control-plane.ts";
 import { Counts } from "./counts.ts";
 import { differenceOf } from "./difference.ts";
@@ -24,11 +25,11 @@ const manyNodesMax = 10;
 const servicesMin = 3;
 /** Short, so that a run sees the end of it. */
 const massRemoval = { thresholdPercent: 50, servicesMin, holdMs: 40_000 };
+/** By then everything in a control plane knows that the hold time is over. */
+const toldMs = 2_000;
 /** How long things happen, and how long the end may take: the rule of five minutes, and the slowest repair, behind it. */
-const faultsMs = 90_000;
+const faultsMs = 95_000;
 const quietMs = 20 * 60_000;
-/** What was confirmed has arrived within this: turns of others that are stuck, a comparison, a round. */
-const arrivedMs = 20_000;
 
 export interface Outcome {
   readonly counts: Counts;
@@ -38,10 +39,11 @@ export interface Outcome {
 }
 
 /** @param say Gets a line for everything that happens. */
-export async function simulate(seed: number, say: (line: string) => void = () => undefined): Promise<Outcome> {
+export async function simulate(seed: number, say?: (line: string) => void): Promise<Outcome> {
   const random = new Random(seed);
   using time = new VirtualTime(originMs, random);
-  const run = new Run(time, random, (line) => say(`${(time.nowMs / 1_000).toFixed(3).padStart(9)} s  ${line}`));
+  const saying = say && ((line: string) => say(`${(time.nowMs / 1_000).toFixed(3).padStart(9)} s  ${line}`));
+  const run = new Run(time, random, saying);
   const crashed = (reason: unknown): void => run.crashed(reason);
   process.on("unhandledRejection", crashed);
   try {
@@ -67,13 +69,14 @@ class Run {
   readonly #cluster: SimulatedCluster;
   readonly #nodes: readonly SimulatedNode[];
   readonly #faults: NodeFaults;
-  readonly #workers: number;
+  readonly #confirmations: Confirmations;
   #controlPlane: SimulatedControlPlane | undefined;
   // Its clock, against ours.
   #skewMs = 0;
   #violation: Error | undefined;
 
-  constructor(time: VirtualTime, random: Random, say: (line: string) => void) {
+  constructor(time: VirtualTime, random: Random, saying: ((line: string) => void) | undefined) {
+    const say = saying ?? ((): void => undefined);
     this.#time = time;
     this.#random = random;
     this.#say = say;
@@ -82,8 +85,7 @@ class Run {
     const nodes = random.isTrue(0.1) ? random.integer(nodesMax + 1, manyNodesMax) : random.integer(1, nodesMax);
     const names = Array.from({ length: nodes }, (_, i) => `node-${i + 1}`);
     this.#cluster = new SimulatedCluster(names, random);
-    this.#workers = random.isTrue(0.25) ? random.integer(2, 3) : 1;
-    const witness = this.#guarded(witnesses(say, [this.#invariants, this.#removals]));
+    const witness = this.#guarded(witnesses(saying, [this.#invariants, this.#removals]));
     this.#nodes = names.map(
       (name, i) =>
         new SimulatedNode({
@@ -94,8 +96,11 @@ class Run {
           limits: { massRemovalPercent: massRemoval.thresholdPercent, massRemovalServicesMin: servicesMin },
           accept: (port) => this.#controlPlane?.accept(port),
           witness,
+          faultFound: (fault) => this.#violated(`10: ${name} finds fault with the control plane: ${fault}`),
         }),
     );
+    const nodesOf = { nodes: this.#nodes, violated: (why: string): void => this.#violated(why) };
+    this.#confirmations = new Confirmations({ time, random, say, counts: this.counts, ...nodesOf });
   }
 
   /** A program ends by an error. */
@@ -106,9 +111,10 @@ class Run {
   async happen(): Promise<void> {
     await this.#startControlPlane();
     for (const node of this.#nodes) node.start();
-    while (this.#time.nowMs < faultsMs) {
+    while (this.#time.nowMs < faultsMs + this.#confirmations.calmMs) {
       await this.#pass(this.#random.delayMs(8_000));
-      await this.#step();
+      if (this.#confirmations.isCalm) this.#change();
+      else await this.#step();
     }
   }
 
@@ -125,14 +131,23 @@ class Run {
     if (this.#controlPlane?.isDead !== false) await this.#startControlPlane();
     await this.#until(() => this.#controlPlane?.isFollowing === true);
     this.#controlPlane?.relist(this.#cluster.records());
-    await this.#until(() => this.#difference() === undefined);
-    const difference = this.#difference();
-    if (difference !== undefined) throw new Violation(`6: in the end ${difference}`);
+    await this.#becomeEqual("in the end");
     // What was held back may only now be believed.
     await this.#pass(35_000);
-    await this.#until(() => this.#difference() === undefined);
-    const later = this.#difference();
-    if (later !== undefined) throw new Violation(`6: after the end ${later}`);
+    await this.#becomeEqual("after the end");
+  }
+
+  async #becomeEqual(when: string): Promise<void> {
+    let difference: string | undefined;
+    await this.#until(() => {
+      difference = this.#difference();
+      return difference === undefined;
+    });
+    if (difference !== undefined) throw new Violation(`6: ${when} ${difference}`);
+  }
+
+  #violated(why: string): void {
+    this.crashed(new Violation(why));
   }
 
   async #step(): Promise<void> {
@@ -153,9 +168,10 @@ class Run {
     else if (chance < 0.86) this.#faults.corrupt(node);
     else if (chance < 0.88) this.#faults.fillDisk(node);
     else if (chance < 0.9) this.#loseSource();
-    else if (chance < 0.91 || (this.#controlPlane?.isHolding === true && chance < 0.95)) this.#confirm();
-    else if (chance < 0.955) await this.#restartControlPlane();
-    else if (chance < 0.965) this.#endWorker();
+    else if (chance < 0.91 || (this.#controlPlane?.isHolding === true && chance < 0.93))
+      this.#confirmations.confirm(this.#controlPlane);
+    else if (chance < 0.957) await this.#restartControlPlane();
+    else if (chance < 0.97) this.#endWorker();
     else for (let i = random.integer(2, 12); i > 0; i--) this.#change();
   }
 
@@ -186,30 +202,6 @@ class Run {
     this.#time.after(this.#random.integer(1_000, 60_000), () => {
       this.#say("the source has everything again");
       this.#controlPlane?.relist(this.#cluster.records());
-    });
-  }
-
-  #confirm(): void {
-    const controlPlane = this.#controlPlane;
-    if (controlPlane?.isStaying !== true) return;
-    this.#say("removals are confirmed");
-    const held = controlPlane.confirmRemoval();
-    for (const node of this.#nodes) if (held.has(node.name)) this.#expect(node, controlPlane);
-  }
-
-  // What was confirmed arrives at a node that was held, if nothing breaks meanwhile.
-  #expect(node: SimulatedNode, controlPlane: SimulatedControlPlane): void {
-    const { link } = node;
-    const { cursor } = controlPlane;
-    if (link === undefined || link.isDisturbed || node.kernel.isSlow) return;
-    const { disturbances } = link;
-    this.#time.after(arrivedMs, () => {
-      if (!controlPlane.isStaying || node.link !== link || link.disturbances !== disturbances) return;
-      this.counts.add("confirmed removal arrived");
-      const live = node.kernel.cursor;
-      const isThere = live !== undefined && controlPlane.isOf(live.epoch) && live.revision >= cursor.revision;
-      if (!isThere)
-        this.crashed(new Violation(`8: ${node.name} was confirmed to get ${printCursor(cursor)}, and has not`));
     });
   }
 
@@ -254,11 +246,15 @@ class Run {
       },
     });
     const wrong =
-      isLossyPossible && random.isTrue(0.15) ? random.oneOf(["lacks most services", "is another cluster"]) : "";
+      isLossyPossible && random.isTrue(0.2) ? random.oneOf(["lacks most services", "is another cluster"]) : "";
     if (wrong !== "") this.#say(`its source ${wrong}`);
+    // Where nodes may be held they have more to tell each other.
+    const workers = random.isTrue(wrong === "" ? 0.15 : 0.5) ? random.integer(2, 3) : 1;
+    if (workers > 1) this.#say(`it has ${workers} workers`);
+    const syncedAfterMs = random.delayMs(5_000);
     const account = new RemovalAccount(massRemoval, () => this.#time.nowMs);
     this.#removals.started(account);
-    this.#controlPlane = await SimulatedControlPlane.start({
+    const controlPlane = await SimulatedControlPlane.start({
       startedMs,
       random32: random.integer(1, 2 ** 32 - 1),
       massRemoval,
@@ -266,12 +262,19 @@ class Run {
         if (wrong === "") return this.#cluster.records();
         return wrong === "is another cluster" ? this.#cluster.others() : this.#cluster.remains();
       },
-      syncedAfterMs: random.delayMs(5_000),
+      syncedAfterMs,
       account: this.#guarded(account),
-      workers: this.#workers === 1 ? undefined : new SimulatedWorkers(this.#workers, this.#time, random),
+      workers: workers === 1 ? undefined : new SimulatedWorkers(workers, this.#time, random),
       committed,
-      held: () => this.counts.add("removal held at a stream"),
+      held: (by) => {
+        this.counts.add("removal held at a stream");
+        this.#confirmations.held(by);
+      },
+      violated: (why) => this.#violated(why),
     });
+    this.#controlPlane = controlPlane;
+    const lastedMs = syncedAfterMs + massRemoval.holdMs + toldMs;
+    this.#time.after(lastedMs, () => this.#confirmations.lasted(controlPlane));
     if (wrong !== "") this.#findAgain();
   }
 

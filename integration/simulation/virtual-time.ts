@@ -165,14 +165,14 @@ export class VirtualTime implements Disposable {
       new Promise((resolve, reject) => {
         const signal = options?.signal;
         const due = this.#add(ms ?? 0, () => {
-          signal?.removeEventListener("abort", aborted);
+          signal?.removeEventListener("abort", stop);
           resolve(value as T);
         });
-        const aborted = (): void => {
+        const stop = (): void => {
           due.isCancelled = true;
-          reject(new Error("aborted"));
+          reject(aborted);
         };
-        signal?.addEventListener("abort", aborted, { once: true });
+        signal?.addEventListener("abort", stop, { once: true });
       });
     Object.assign(globalThis, {
       setTimeout: later,
@@ -184,6 +184,13 @@ export class VirtualTime implements Disposable {
     });
     Date.now = () => Math.floor(originMs + this.#nowMs);
     Math.random = () => random.next();
+    // The reason that it makes by itself takes a stack with it.
+    const abort = Object.getOwnPropertyDescriptor(AbortController.prototype, "abort") ?? {};
+    const abortFor: unknown = abort.value;
+    const abortLightly = function abortLightly(this: AbortController, reason: unknown = aborted): void {
+      if (typeof abortFor === "function") Reflect.apply(abortFor, this, [reason]);
+    };
+    Object.defineProperty(AbortController.prototype, "abort", { ...abort, value: abortLightly });
     Object.assign(timers, { setTimeout: sleep, setImmediate: <T>(value?: T) => sleep(0, value) });
     syncBuiltinESMExports();
     const perf = { now: Object.getOwnPropertyDescriptor(performance, "now"), origin: performance.timeOrigin };
@@ -194,6 +201,7 @@ export class VirtualTime implements Disposable {
       Object.assign(globalThis, globals);
       Date.now = now;
       Math.random = chance;
+      Object.defineProperty(AbortController.prototype, "abort", abort);
       Object.assign(timers, { setTimeout: realSleep, setImmediate: turn });
       syncBuiltinESMExports();
       if (perf.now === undefined) Reflect.deleteProperty(performance, "now");
@@ -202,6 +210,8 @@ export class VirtualTime implements Disposable {
     };
   }
 }
+
+const aborted = new DOMException("aborted", "AbortError");
 
 function isBefore(a: Due, b: Due): boolean {
   return a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
