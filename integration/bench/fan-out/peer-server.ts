@@ -57,7 +57,8 @@ function tcpServer(): net.Server {
   return net.createServer({ noDelay: true }, serve);
 }
 
-// As the listener of the control plane sets it up (`proto/grpc/listener.ts`).
+// As the listener of the control plane sets it up (`proto/grpc/listener.ts`): the same certificates, and what a server by mTLS cannot do
+// without. It verifies each client, prefers the same ciphers and sends as many session tickets (OpenSSL's two), but does not look at who it is.
 function tlsServer(): tls.Server {
   const [certPem, keyPem, caPem] = [cert, key, authority].map((file) => fs.readFileSync(file ?? ""));
   const material = { cert: certPem, key: keyPem, ca: caPem };
