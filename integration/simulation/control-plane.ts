@@ -63,6 +63,8 @@ export interface ControlPlaneOptions {
   /** A node is given no state, since that would be a mass removal. */
   readonly held: (by: SimulatedControlPlane) => void;
   readonly violated: (why: string) => void;
+  /** What this node holds was spoilt once. */
+  readonly isSpoilt: (node: string) => boolean;
 }
 
 /** Where connections come in. */
@@ -103,7 +105,7 @@ export class SimulatedControlPlane {
   }
 
   static async start(options: ControlPlaneOptions): Promise<SimulatedControlPlane> {
-    const { startedMs, random32, massRemoval, records, syncedAfterMs, account, committed, held, violated } = options;
+    const { startedMs, random32, massRemoval, records, syncedAfterMs, account, committed, held } = options;
     const [fleet, metrics] = [new Fleet(Date.now()), new Metrics()];
     // All names of the revisions so far: a history may be renamed.
     const roots = new Map<Revision, bigint>();
@@ -168,7 +170,7 @@ export class SimulatedControlPlane {
       fleet,
       metrics,
       account,
-      new NodeStreams(violated),
+      new NodeStreams(options.violated, options.isSpoilt),
     );
     void pipeline.run(made.#stop.signal);
     void runFleet(fleet, made.#stop.signal);

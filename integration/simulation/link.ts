@@ -162,7 +162,7 @@ export class Link implements DiscoveryStream {
     const arrived = (): void => {
       if (!this.#isCut) arrive();
     };
-    time.after(atMs - time.nowMs, () => {
+    time.at(atMs, () => {
       if (this.#isFrozen) this.#frozen.push(arrived);
       else arrived();
     });

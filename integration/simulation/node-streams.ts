@@ -38,12 +38,15 @@ interface Open {
 
 export class NodeStreams {
   readonly #violated: (why: string) => void;
+  readonly #isSpoilt: (node: string) => boolean;
   readonly #open = new Set<Open>();
   /** By node and instance. */
   readonly #hellos = new Map<string, number>();
 
-  constructor(violated: (why: string) => void) {
+  /** `isSpoilt`: what a node held changed behind its back; it may then say two things of the same revision. */
+  constructor(violated: (why: string) => void, isSpoilt: (node: string) => boolean) {
     this.#violated = violated;
+    this.#isSpoilt = isSpoilt;
   }
 
   /** `accept`: the control plane's side. Undefined: nobody listens. */
@@ -106,7 +109,9 @@ export class NodeStreams {
 
   #ended(stream: Open, { reason, message }: Refusal): void {
     this.#open.delete(stream);
-    if (faults.has(reason)) this.#violated(`10: the control plane finds fault with ${stream.node}: ${message}`);
+    const isExcused = reason === "bad-digests" && this.#isSpoilt(stream.node);
+    if (faults.has(reason) && !isExcused)
+      this.#violated(`10: the control plane finds fault with ${stream.node}: ${message}`);
     if (reason !== "replaced") return;
     const hellos = this.#hellos.get(`${stream.node} ${stream.instance}`) ?? 0;
     if (hellos <= stream.hellos) this.#violated(`9: another agent takes the place of ${stream.node}: ${message}`);

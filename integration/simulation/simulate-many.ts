@@ -4,8 +4,6 @@ import type { ThreadOutcome } from "./thread.ts";
 
 /** A thread asks for so many seeds at once. */
 const seedsPerTurn = 16;
-/** Nearly all that a run leaves is garbage at its end: with more room less of it is looked at. */
-const maxYoungGenerationSizeMb = 64;
 
 export interface ManyOptions {
   readonly first: number;
@@ -36,7 +34,7 @@ export async function simulateMany({ first, runs, jobs, failuresMax, ran }: Many
 }
 
 async function runThread(take: () => readonly number[], ran: (outcome: ThreadOutcome) => void): Promise<void> {
-  const worker = new Worker(new URL("thread.ts", import.meta.url), { resourceLimits: { maxYoungGenerationSizeMb } });
+  const worker = new Worker(new URL("thread.ts", import.meta.url));
   const ended = Promise.withResolvers<void>();
   const give = (): void => {
     const seeds = take();

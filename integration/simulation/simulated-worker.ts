@@ -90,6 +90,6 @@ export class SimulatedWorker extends EventEmitter {
     if (this.#isDead) return;
     const atMs = Math.max(this.#lastMs[way], this.#time.nowMs + this.#random.delayMs(messageMaxMs));
     this.#lastMs[way] = atMs;
-    this.#time.after(atMs - this.#time.nowMs, arrive);
+    this.#time.at(atMs, arrive);
   }
 }

@@ -271,6 +271,7 @@ class Run {
         this.#confirmations.held(by);
       },
       violated: (why) => this.#violated(why),
+      isSpoilt: (name) => this.#nodes.some((node) => node.name === name && node.wasSpoilt),
     });
     this.#controlPlane = controlPlane;
     const lastedMs = syncedAfterMs + massRemoval.holdMs + toldMs;
