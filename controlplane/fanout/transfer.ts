@@ -48,7 +48,8 @@ export class Transfer {
   readonly #triggers: TriggerTimes;
   readonly #trace: TraceContext | undefined;
   readonly #slices: readonly Slice[];
-  // Of several parts each lives as long as somebody sends it: a slow stream keeps one of them, not all that it was sent.
+  // Of a delta in several parts each lives as long as somebody sends it: a slow stream keeps one of them, not all that it was sent.
+  // Snapshots and repairs take turns, and who comes next is sent the same.
   readonly #encoded: (Uint8Array | WeakRef<Uint8Array> | undefined)[];
 
   private constructor(
@@ -111,7 +112,8 @@ export class Transfer {
     const held = known instanceof WeakRef ? known.deref() : known;
     if (held !== undefined) return held;
     const made = encodeDeltaPart(this.#describe(slice, index));
-    this.#encoded[index] = this.parts === 1 ? made : new WeakRef(made);
+    const isKept = this.parts === 1 || this.from === undefined;
+    this.#encoded[index] = isKept ? made : new WeakRef(made);
     return made;
   }
 
