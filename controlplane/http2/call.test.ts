@@ -39,7 +39,8 @@ const snapshotBytes = 1_024 * 1_024 - 5;
 for (const [what, isEncrypted, messageBytes, heldMax] of [
   ["a part of a delta, by TLS", true, deltaBytes, payloadBytesMax + frameHeaderBytes + headersBytesMax],
   ["a part of a delta, without TLS", false, deltaBytes, deltaBytes + 4 * frameHeaderBytes + 5 + headersBytesMax],
-  ["a part of a snapshot, by TLS", true, snapshotBytes, 256 * 1_024 + 16 * frameHeaderBytes + headersBytesMax],
+  ["a part of a snapshot, by TLS", true, snapshotBytes, 2 * (payloadBytesMax + frameHeaderBytes) + headersBytesMax],
+  ["a part of a snapshot, without TLS", false, snapshotBytes, 256 * 1_024 + 16 * frameHeaderBytes + headersBytesMax],
 ] as const) {
   test(`a client that is stuck within ${what}: the socket holds ${heldMax} bytes at most`, () => {
     const carrier = new StuckCarrier();

@@ -54,7 +54,12 @@ interface Outgoing {
 
 /** Handed to the socket at a time: what a stuck client pins beyond the message itself. */
 const batchBytesMax = 256 * 1_024;
-/** Any number of clients may be stuck behind messages up to this size; larger ones take turns. */
+/**
+ * The same by TLS, where Node keeps a buffer for the largest write of a connection until that ends: with 256 KiB 5,000 agents that had come
+ * with nothing left 2.1 GB resident, with these 1.0.
+ */
+const encryptedBatchBytesMax = 2 * payloadBytesMax;
+/** Any number of clients may be stuck behind messages up to this size, by TLS with one frame each; larger ones take turns. */
 const commonMessageBytesMax = 64 * 1_024;
 
 export class Http2Call {
@@ -252,9 +257,7 @@ export class Http2Call {
   #sendBatch(outgoing: Outgoing): boolean {
     const { message } = outgoing;
     const end = messageHeaderBytes + message.length;
-    const isOwn = this.#isEncrypted && message.length <= commonMessageBytesMax;
-    const most = isOwn ? payloadBytesMax : batchBytesMax;
-    const batch = Math.min(end - outgoing.at, this.#window, this.#carrier.window, most);
+    const batch = Math.min(end - outgoing.at, this.#window, this.#carrier.window, this.#batchBytesMax(message));
     if (batch <= 0) return false;
     const batchEnd = outgoing.at + batch;
     this.#isBatchOut = true;
@@ -275,6 +278,11 @@ export class Http2Call {
     }
     this.#carrier.uncork();
     return true;
+  }
+
+  #batchBytesMax(message: Uint8Array): number {
+    if (!this.#isEncrypted) return batchBytesMax;
+    return message.length <= commonMessageBytesMax ? payloadBytesMax : encryptedBatchBytesMax;
   }
 
   #sendFrame(outgoing: Outgoing, bytes: number, done?: (error?: Error | null) => void): void {
