@@ -33,8 +33,8 @@ export class RemovalAccount {
   // That stood when the first of them was doubted, and were not removed one by one since.
   readonly #guarded = new Set<string>();
   #doubtedSinceMs: number | undefined;
-  // Believed to be gone, and not back.
-  readonly #gone = new Set<string>();
+  // Believed to be gone, and not back; from when on it must not be served.
+  readonly #gone = new Map<string, number>();
   // At the head.
   readonly #served = new Set<string>();
   // That were taken away once: nodes activate it later, when they may be back already.
@@ -108,17 +108,17 @@ export class RemovalAccount {
       if (isRelist && this.#doubtedSinceMs !== undefined && this.#guarded.has(service)) this.#doubted.add(service);
       else {
         this.#guarded.delete(service);
-        this.#gone.add(service);
+        this.#gone.set(service, this.#nowMs());
       }
     }
-    if (this.#doubted.size === 0) this.#end();
+    if (this.#doubted.size === 0) this.#end(this.#nowMs());
   }
 
   /** A person confirms what is held back now. */
   confirmed(): void {
     this.#believe();
     this.#isConfirmed = true;
-    this.#end();
+    this.#end(this.#nowMs());
   }
 
   /** @throws Violation */
@@ -138,17 +138,22 @@ export class RemovalAccount {
       if (kind !== "service") continue;
       this.#served.add(name);
     }
-    const kept = [...this.#gone].find((name) => this.#served.has(name));
+    const kept = [...this.#gone.keys()].find((name) => this.#served.has(name) && this.#isGone(name));
     if (kept !== undefined) throw new Violation(`8: ${cursor} still serves ${kept}, which is gone for good`);
   }
 
-  // What was doubted for the hold time is believed.
-  #believe(): void {
-    if (this.#nowMs() + slackMs >= (this.#doubtedSinceMs ?? Infinity) + this.limits.holdMs) this.#end();
+  #isGone(service: string): boolean {
+    return this.#nowMs() >= (this.#gone.get(service) ?? Infinity);
   }
 
-  #end(): void {
-    for (const service of this.#doubted) this.#gone.add(service);
+  // What was doubted for the hold time may be believed, and must be a little later: the control plane's timers have whole milliseconds.
+  #believe(): void {
+    const untilMs = (this.#doubtedSinceMs ?? Infinity) + this.limits.holdMs;
+    if (this.#nowMs() + slackMs >= untilMs) this.#end(untilMs + 2 * slackMs);
+  }
+
+  #end(goneFromMs: number): void {
+    for (const service of this.#doubted) this.#gone.set(service, goneFromMs);
     this.#doubted.clear();
     this.#guarded.clear();
     this.#doubtedSinceMs = undefined;
