@@ -17,7 +17,7 @@ export function pump(before: Step, world: World, nowMs: number): Step {
   if (progress.kind !== "following" || progress.cursor >= world.head || !world.isSynced) return before;
   const transfer = world.delta(progress.cursor);
   if (transfer === undefined) {
-    // It may have refused the unconfirmed snapshot that it was sent: its next ack tells.
+    // It may have refused the unconfirmed snapshot that it was sent: an ack after it tells.
     if (!state.isOurs) return before;
     const need = { doubt: undefined, isComparable: true, digest: undefined, isMismatch: false };
     return {
@@ -51,6 +51,7 @@ function writePart(
       writing,
       sent,
       isOurs: state.isOurs || isBelieved,
+      snapshotAfter: transfer.from === undefined ? state.heartbeat.sequence : state.snapshotAfter,
       // Whether a repair helped is asked at once.
       owesHeartbeat: state.owesHeartbeat || transfer.buckets !== undefined,
       progress: { kind: "following", cursor: transfer.to },

@@ -110,6 +110,8 @@ export interface OpenStream {
   readonly hasTurn: boolean;
   /** What it holds is of this history, so what it lacks was removed here and is believed. */
   readonly isOurs: boolean;
+  /** The last heartbeat before the last snapshot was all written: who answers a later one has taken that snapshot, or says that it did not. */
+  readonly snapshotAfter: number;
   /** False: it was asked for digests and gave none that were of use. What it still says of them is passed over. */
   readonly isAskable: boolean;
   /** Undefined: its digest was ours whenever it could be compared. */

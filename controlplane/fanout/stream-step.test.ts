@@ -480,6 +480,29 @@ describe("a doubted stream", () => {
     assert.equal(print(step(state, events.ackHeld, confirmed, nowMs).state), "transferring 1");
   });
 
+  // Its kernel runs what its lost file held, until Synced: it acks 0, takes what it is sent, and the history ends behind it.
+  test("an agent that was sent an unmarked snapshot is believed once it answers a heartbeat behind that", () => {
+    const compacted: World = { ...world, delta: () => undefined };
+    const sent: OpenStream = open(
+      { kind: "transferring", transfer: transferOf(two), next: transferOf(two).parts - 1 },
+      { hasTurn: false, heartbeat: { sequence: 4, atMs: nowMs - 5, compares: undefined } },
+    );
+    const last = step(sent, events.written, compacted, nowMs);
+    const behind = step(last.state, events.written, compacted, nowMs);
+    assert.equal(print(behind.state), "following 2");
+    const ack = (heartbeat: bigint, rest = {}) =>
+      step(
+        { ...behind.state, heartbeat: { sequence: 5, atMs: nowMs, compares: undefined } } as OpenStream,
+        { kind: "ack", ack: create(AckSchema, { digest: 9n, heartbeat, ...rest }) },
+        compacted,
+        nowMs,
+      );
+    assert.equal(print(ack(0n).state), "following 2", "an ack of what was before");
+    assert.equal(print(ack(4n).state), "following 2", "the answer to a heartbeat before the snapshot");
+    assert.equal(printStep(ack(5n)), "queued: acked request-snapshot");
+    assert.equal(print(ack(5n, { failures }).state), "held", "it refused");
+  });
+
   test("an old cut does only if it does not remove too much, or for what the agent holds only the head", () => {
     const older = Transfer.snapshot(two, [madeService("a")], false, 1_000);
     const tried: (boolean | undefined)[] = [];

@@ -75,6 +75,7 @@ function open(introduction: Introduction, sentBefore: Revision, world: World, no
     isAskable: true,
     mismatch: undefined,
     isOurs: held !== revisionZero,
+    snapshotAfter: 0,
     isRemovalConfirmed: false,
     sent: held > sentBefore ? held : sentBefore,
     reported: held,
@@ -181,8 +182,9 @@ function stepAck(state: OpenStream, ack: Ack, world: World, nowMs: number): Step
   const isNews = revision > state.reported;
   const effects: readonly Effect[] = isNews ? [{ kind: "sent", revision }, acked] : [acked];
   const known = isNews ? { ...state, reported: revision } : state;
-  // It runs what was sent here: it took the unconfirmed snapshot.
-  const isTaken = revision !== revisionZero && state.progress.kind === "following" && !isHeldByAgent(ack);
+  // It runs what was sent here, or runs still what a kernel that is ahead of it held, and was heard since: it took the unconfirmed snapshot.
+  const isHeard = revision !== revisionZero || ack.heartbeat > BigInt(state.snapshotAfter);
+  const isTaken = isHeard && state.progress.kind === "following" && !isHeldByAgent(ack);
   if (isTaken && !state.isOurs) {
     return pump({ state: { ...known, isOurs: true }, effects }, world, nowMs);
   }

@@ -69,6 +69,7 @@ export function open(progress: Progress, more: Partial<OpenStream> = {}): OpenSt
     isAskable: true,
     mismatch: undefined,
     isOurs: progress.kind === "following",
+    snapshotAfter: 0,
     isRemovalConfirmed: false,
     sent: three,
     reported: three,

@@ -10,6 +10,7 @@ const stream = (isOurs: boolean, need: Partial<Need>): OpenStream => ({
   progress: { kind: "queued", need: { digest: 0n, doubt: undefined, isComparable: true, isMismatch: false, ...need } },
   hasTurn: false,
   isOurs,
+  snapshotAfter: 0,
   isAskable: true,
   mismatch: undefined,
   isRemovalConfirmed: false,
