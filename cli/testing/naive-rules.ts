@@ -101,7 +101,7 @@ export function naiveAnswer(world: NaiveWorld, flow: NaiveFlow): NaiveAnswer {
   const isClusterIp = servedBy(world).some(({ clusterIPs }) => clusterIPs.includes(flow.to));
   // S32
   const isPassed = isClusterIp && scope === "internal" && isPassedHere(world, flow.to);
-  if (claim === undefined || (claim.kind === "ClusterIP" && isPassed) || (isLoopback(claim) && isExternal)) {
+  if (claim === undefined || (claim.kind === "ClusterIP" && isPassed) || (isLoopback(claim) && !isNode)) {
     if (isPassed) return { ...nothing, verdict: "pass" };
     // S6
     if (isClusterIp) return { ...nothing, verdict: "reject", frontend: "ClusterIP" };

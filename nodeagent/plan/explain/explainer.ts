@@ -7,7 +7,7 @@ import { planOnce } from "../plan-node.ts";
 import type { PlanNotice } from "../plan-service.ts";
 import { decisionOf, type Decision, type LeftOut, type NameOf } from "./decision.ts";
 import type { Flow, FlowAnswer } from "./flow.ts";
-import { FlowSources, type FlowSource } from "./flow-source.ts";
+import { FlowSources, isLoopback, type FlowSource } from "./flow-source.ts";
 import { PlannedTables, type Hit } from "./planned-tables.ts";
 import { RangeSet } from "./range-set.ts";
 
@@ -120,7 +120,9 @@ export class Explainer {
     return { steps, leftOut: decision.leftOut };
   }
 
-  #find({ to, port, protocol }: Flow, { scope }: FlowSource): Hit {
+  #find({ to, port, protocol }: Flow, { kind, scope }: FlowSource): Hit {
+    // A pod's own loopback is its own (S8).
+    if (isLoopback(to) && kind !== "node") return { kind: "foreign-loopback" };
     return this.#tables.find({ address: to, port, protocol, scope });
   }
 
@@ -155,6 +157,10 @@ function withoutFrontend(flow: Flow, source: FlowSource, hit: Exclude<Hit, { kin
     case "unassigned": {
       const reason = `${flow.to} is in a service CIDR and no ClusterIP of a service: dropped`;
       return { ...nothing, verdict: "drop", frontend: null, reason };
+    }
+    case "foreign-loopback": {
+      const reason = `${flow.to} is a loopback address, and ${flow.from} is not this node: passed as it is`;
+      return { ...nothing, verdict: "pass", frontend: null, reason: withDoubt(reason, flow, source) };
     }
     case "nothing": {
       const to = `${printSocketAddress(flow.to, flow.port)}/${flow.protocol}`;

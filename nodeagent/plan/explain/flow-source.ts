@@ -28,6 +28,6 @@ export class FlowSources {
   }
 }
 
-function isLoopback(address: Address): boolean {
+export function isLoopback(address: Address): boolean {
   return address.startsWith("127.") || address === "::1";
 }

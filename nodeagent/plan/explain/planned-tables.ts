@@ -13,6 +13,8 @@ export type Hit =
   | { readonly kind: "undefined-port"; readonly service: string }
   /** Within a service CIDR, and no service's. */
   | { readonly kind: "unassigned" }
+  /** A loopback address, asked for from elsewhere than the node: whose it is, no service is served there. */
+  | { readonly kind: "foreign-loopback" }
   | { readonly kind: "nothing" };
 
 export class PlannedTables {
