@@ -14,7 +14,7 @@ import { MemoryLog } from "@weft/controlplane/log/memory-log.ts";
 import type { MassRemovalLimits } from "@weft/controlplane/mass-removal/mass-removal.ts";
 import { Fanout } from "@weft/controlplane/fanout/fanout.ts";
 import type { Streams } from "@weft/controlplane/fanout/streams.ts";
-import { Pipeline, pipelineLimits } from "@weft/controlplane/pipeline.ts";
+import { Pipeline } from "@weft/controlplane/pipeline.ts";
 import type { PipelineLimits, PipelineOptions } from "@weft/controlplane/pipeline.ts";
 import type { RecordChange, Source, SourceRecord, SourceSink } from "@weft/controlplane/source/source.ts";
 import { NodeStreams } from "./node-streams.ts";
@@ -22,33 +22,11 @@ import type { RemovalAccount } from "./removal-account.ts";
 import type { SimulatedWorkers } from "./simulated-workers.ts";
 import { Violation } from "./violation.ts";
 
-/** Tiny bounds, so that every one of them is met. */
-const limits: PipelineLimits = {
-  catalog: { ...pipelineLimits.catalog, historyRevisionsMax: 6, historyBytesMax: 20_000 },
-  stream: { ...pipelineLimits.stream },
-  fanout: {
-    ...pipelineLimits.fanout,
-    streamsPerTurn: 2,
-    snapshotsMax: 1,
-    tickMs: 1_000,
-    pace: { perSecond: 2, burst: 3, perNodeSecond: 0.5, nodeBurst: 4, nodesMax: 16, retryMaxMs: 5_000 },
-    returnsPerSecond: 2,
-  },
-  transfer: {
-    partBytesMax: 400,
-    deltaPartBytesMax: 300,
-    sharedDeltaRevisions: 2,
-    oldDeltaPartBytesMax: 200,
-    cutEntriesPerTurn: 16,
-    deltasBytesMax: 2_000,
-    snapshotAgeMaxMs: 50,
-  },
-};
-
 export interface ControlPlaneOptions {
   /** Unix milliseconds by its clock. */
   readonly startedMs: number;
   readonly random32: number;
+  readonly limits: PipelineLimits;
   readonly massRemoval: MassRemovalLimits;
   /** What the source lists first. */
   readonly records: () => readonly SourceRecord[];
@@ -105,7 +83,7 @@ export class SimulatedControlPlane {
   }
 
   static async start(options: ControlPlaneOptions): Promise<SimulatedControlPlane> {
-    const { startedMs, random32, massRemoval, records, syncedAfterMs, account, committed, held } = options;
+    const { startedMs, random32, limits, massRemoval, records, syncedAfterMs, account, committed, held } = options;
     const [fleet, metrics] = [new Fleet(Date.now()), new Metrics()];
     // All names of the revisions so far: a history may be renamed.
     const roots = new Map<Revision, bigint>();

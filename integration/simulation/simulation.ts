@@ -4,10 +4,12 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import { everyNode } from "@weft/controlplane/fleet/quorum.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { Confirmations } from "./confirmations.ts";
+import { drawLimits } from "./control-plane-limits.ts";
 import { SimulatedControlPlane } from "./control-plane.ts";
 import { Counts } from "./counts.ts";
 import { differenceOf } from "./difference.ts";
 import { Invariants } from "./invariants.ts";
+import { Mix } from "./mix.ts";
 import { SimulatedNode } from "./node.ts";
 import { NodeFaults } from "./node-faults.ts";
 import { Random } from "./random.ts";
@@ -70,6 +72,7 @@ class Run {
   readonly #nodes: readonly SimulatedNode[];
   readonly #faults: NodeFaults;
   readonly #confirmations: Confirmations;
+  readonly #mix: Mix;
   #controlPlane: SimulatedControlPlane | undefined;
   // Its clock, against ours.
   #skewMs = 0;
@@ -80,6 +83,7 @@ class Run {
     this.#time = time;
     this.#random = random;
     this.#say = say;
+    this.#mix = new Mix(random);
     this.#faults = new NodeFaults(time, random, say, this.counts);
     this.#invariants = new Invariants(this.counts, () => time.nowMs);
     const nodes = random.isTrue(0.1) ? random.integer(nodesMax + 1, manyNodesMax) : random.integer(1, nodesMax);
@@ -153,26 +157,44 @@ class Run {
   async #step(): Promise<void> {
     const random = this.#random;
     const node = random.oneOf(this.#nodes);
-    const chance = random.next();
-    if (chance < 0.48) this.#change();
-    else if (chance < 0.53) this.#waitForHead();
-    else if (chance < 0.58) this.#drain();
-    else if (chance < 0.6) this.#faults.slow(node);
-    else if (chance < 0.61) this.#spoilAll();
-    else if (chance < 0.62) this.#faults.loseFile(node);
-    else if (chance < 0.69) this.#faults.break(node);
-    else if (chance < 0.74) this.#faults.freeze(node);
-    else if (chance < 0.79) this.#faults.kill(node);
-    else if (chance < 0.81) this.#faults.powerFail(node);
-    else if (chance < 0.82) this.#faults.replace(node);
-    else if (chance < 0.86) this.#faults.corrupt(node);
-    else if (chance < 0.88) this.#faults.fillDisk(node);
-    else if (chance < 0.9) this.#loseSource();
-    else if (chance < 0.91 || (this.#controlPlane?.isHolding === true && chance < 0.93))
-      this.#confirmations.confirm(this.#controlPlane);
-    else if (chance < 0.957) await this.#restartControlPlane();
-    else if (chance < 0.97) this.#endWorker();
-    else for (let i = random.integer(2, 12); i > 0; i--) this.#change();
+    switch (this.#mix.draw(random, this.#controlPlane?.isHolding === true)) {
+      case "change":
+        return this.#change();
+      case "wait for the head":
+        return this.#waitForHead();
+      case "drain":
+        return this.#drain();
+      case "slow":
+        return this.#faults.slow(node);
+      case "spoil all":
+        return this.#spoilAll();
+      case "lose file":
+        return this.#faults.loseFile(node);
+      case "break":
+        return this.#faults.break(node);
+      case "freeze":
+        return this.#faults.freeze(node);
+      case "kill":
+        return this.#faults.kill(node);
+      case "power failure":
+        return this.#faults.powerFail(node);
+      case "replace":
+        return this.#faults.replace(node);
+      case "spoil":
+        return this.#faults.corrupt(node);
+      case "fill disk":
+        return this.#faults.fillDisk(node);
+      case "lose source":
+        return this.#loseSource();
+      case "confirm":
+        return this.#confirmations.confirm(this.#controlPlane);
+      case "restart control plane":
+        return await this.#restartControlPlane();
+      case "end worker":
+        return this.#endWorker();
+      case "burst":
+        for (let i = random.integer(2, 12); i > 0; i--) this.#change();
+    }
   }
 
   #change(): void {
@@ -257,6 +279,7 @@ class Run {
     const controlPlane = await SimulatedControlPlane.start({
       startedMs,
       random32: random.integer(1, 2 ** 32 - 1),
+      limits: drawLimits(random),
       massRemoval,
       records: () => {
         if (wrong === "") return this.#cluster.records();
