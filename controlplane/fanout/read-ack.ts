@@ -3,7 +3,8 @@
  * 2.3 us with protobuf-es. Everything else is left to protobuf-es, malformed messages included; `read-ack.property.test.ts` holds
  * it against that. Field numbers: discovery.proto.
  */
-import type { Ack, Counts, Durations, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Ack, Counts, Durations } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { digestOf, plainAck } from "./plain-ack.ts";
 
 const wireVarint = 0;
 const wireFixed64 = 1;
@@ -78,29 +79,7 @@ export function readPlainAck(message: Uint8Array): Ack | undefined {
         return undefined;
     }
   }
-  if (!isGood) return undefined;
-  const ack: Ack = {
-    $typeName: "weft.discovery.v1.Ack",
-    revision: bigintOf(revision),
-    appliedAtUs: BigInt(appliedAtUs),
-    failures: noFailures,
-    failuresTotal: 0,
-    digest,
-    heartbeat: heartbeat === 0 ? 0n : BigInt(heartbeat),
-  };
-  if (durations !== undefined) ack.durations = durations;
-  if (counts !== undefined) ack.counts = counts;
-  return ack;
-}
-
-// Thousands of acks say the same: what they leave behind is the same value too. Nobody adds to the list.
-const noFailures: Failure[] = [];
-let lastRevision = { number: 0, value: 0n };
-let lastDigest = { low: 0, high: 0, value: 0n };
-
-function bigintOf(number: number): bigint {
-  if (number !== lastRevision.number) lastRevision = { number, value: BigInt(number) };
-  return lastRevision.value;
+  return isGood ? plainAck(revision, appliedAtUs, digest, heartbeat, durations, counts) : undefined;
 }
 
 // Numbers beyond 2^53 are left to protobuf-es.
@@ -126,13 +105,8 @@ function readFixed64(): bigint {
     isGood = false;
     return 0n;
   }
-  const low = readWord(at);
-  const high = readWord(at + 4);
   at += 8;
-  if (low !== lastDigest.low || high !== lastDigest.high) {
-    lastDigest = { low, high, value: (BigInt(high) << 32n) | BigInt(low) };
-  }
-  return lastDigest.value;
+  return digestOf(readWord(at - 4), readWord(at - 8));
 }
 
 function readWord(from: number): number {

@@ -3,7 +3,8 @@
  * objects and encoded messages they cost both threads several times what they say. Everything else goes as an event of its own.
  */
 import type { Revision } from "@weft/proto/cursor.ts";
-import type { Ack, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Ack, Counts, Durations } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { digestOf, halvesOf, plainAck } from "../fanout/plain-ack.ts";
 
 export interface SteadyReader {
   sent(connection: number, revision: Revision): void;
@@ -101,44 +102,13 @@ export function readSteadyEvents(numbers: Float64Array, reader: SteadyReader): v
     const digest = digestOf(next(), next());
     const [receivedToActiveUs, planUs, stageUs, persistUs] = [next(), next(), next(), next()];
     const [services, backends] = [next(), next()];
-    const ack: Ack = {
-      $typeName: "weft.discovery.v1.Ack",
-      revision: bigintOf(revision),
-      appliedAtUs: BigInt(appliedAtUs),
-      failures: noFailures,
-      failuresTotal: 0,
-      digest,
-      heartbeat: heartbeat === 0 ? 0n : BigInt(heartbeat),
-    };
-    if (receivedToActiveUs !== absent) {
-      const $typeName = "weft.discovery.v1.Durations";
-      ack.durations = { $typeName, receivedToActiveUs, planUs, stageUs, persistUs };
-    }
-    if (services !== absent) ack.counts = { $typeName: "weft.discovery.v1.Counts", services, backends };
+    const durations: Durations | undefined =
+      receivedToActiveUs === absent
+        ? undefined
+        : { $typeName: "weft.discovery.v1.Durations", receivedToActiveUs, planUs, stageUs, persistUs };
+    const counts: Counts | undefined =
+      services === absent ? undefined : { $typeName: "weft.discovery.v1.Counts", services, backends };
+    const ack = plainAck(revision, appliedAtUs, digest, heartbeat, durations, counts);
     reader.acked(connection, ack, roundTripUs === absent ? undefined : roundTripUs, nowUs);
   }
-}
-
-// Thousands of acks say the same. Nobody adds to the list.
-const noFailures: Failure[] = [];
-let lastRevision = { number: 0, value: 0n };
-let lastDigest = { low: 0, high: 0, value: 0n };
-
-function bigintOf(number: number): bigint {
-  if (number !== lastRevision.number) lastRevision = { number, value: BigInt(number) };
-  return lastRevision.value;
-}
-
-function halvesOf(digest: bigint): { readonly low: number; readonly high: number } {
-  if (digest !== lastDigest.value) {
-    lastDigest = { low: Number(digest & 0xffff_ffffn), high: Number(digest >> 32n), value: digest };
-  }
-  return lastDigest;
-}
-
-function digestOf(high: number, low: number): bigint {
-  if (low !== lastDigest.low || high !== lastDigest.high) {
-    lastDigest = { low, high, value: (BigInt(high) << 32n) | BigInt(low) };
-  }
-  return lastDigest.value;
 }
