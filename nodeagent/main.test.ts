@@ -234,7 +234,7 @@ async function portOf(server: Server): Promise<number> {
 }
 
 function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), "weft-h5-main-"));
+  const folder = mkdtempSync(join(tmpdir(), "weft-main-"));
   folders.push(folder);
   return join(folder, "state");
 }

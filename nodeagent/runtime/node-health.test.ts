@@ -23,6 +23,7 @@ import { Store } from "../sync/store.ts";
 import { AgentMetrics } from "./agent-metrics.ts";
 import { NodeHealth } from "./node-health.ts";
 import { Rounds } from "./rounds.ts";
+import type { RoundsOptions } from "./rounds-options.ts";
 import { SteeredDataplane } from "./test-agents.ts";
 
 const nothing: Waiting = { sinceMs: undefined, serviceChanges: 0, backendChanges: 0 };
@@ -85,8 +86,25 @@ describe("the health of a node", () => {
   });
 });
 
+function roundsOf(
+  of: Pick<RoundsOptions, "store" | "dataplane" | "file"> & Partial<Pick<RoundsOptions, "compact">>,
+): Rounds {
+  return new Rounds({
+    node: "n1",
+    log: silentLog,
+    metrics: new AgentMetrics(new Metrics()),
+    addressing: { addresses: [], nodePortAddresses: [], localAddresses: new Set(), localClusterIps: "pass" },
+    view: undefined,
+    onRound: () => undefined,
+    onTraced: undefined,
+    compact: () => Promise.resolve(),
+    onChange: () => undefined,
+    ...of,
+  });
+}
+
 describe("what waits for a round", () => {
-  const folder = mkdtempSync(join(tmpdir(), "weft-x2-rounds-"));
+  const folder = mkdtempSync(join(tmpdir(), "weft-rounds-"));
   const cursor = (at: number): Cursor => ({ epoch: epoch(1_763_881_972_000, 7), revision: revision(at) });
   const put = (store: Store, name: string): ReturnType<Store["commit"]> => {
     const { bytes } = encodedService({ name, clusterIps: ["10.96.0.1"] });
@@ -99,20 +117,7 @@ describe("what waits for a round", () => {
     const store = new Store();
     const dataplane = new SteeredDataplane();
     using file = StateFile.open({ folder, log: silentLog }).file;
-    const rounds = new Rounds({
-      node: "n1",
-      store,
-      dataplane,
-      file,
-      log: silentLog,
-      metrics: new AgentMetrics(new Metrics()),
-      addressing: { addresses: [], nodePortAddresses: [], localAddresses: new Set(), localClusterIps: "pass" },
-      view: undefined,
-      onRound: () => undefined,
-      onTraced: undefined,
-      compact: () => Promise.resolve(),
-      onChange: () => undefined,
-    });
+    const rounds = roundsOf({ store, dataplane, file });
     const stop = new AbortController();
     assert.deepEqual(rounds.waiting, nothing);
     rounds.committed(put(store, "ns/a"), cursor(1), undefined);
@@ -157,8 +162,7 @@ describe("what waits for a round", () => {
     const written = Promise.withResolvers<void>();
     const begun = Promise.withResolvers<void>();
     const seen: string[] = [];
-    const rounds = new Rounds({
-      node: "n1",
+    const rounds = roundsOf({
       store,
       dataplane: new MemoryDataplane(),
       file: {
@@ -173,18 +177,11 @@ describe("what waits for a round", () => {
           return seen.length === 0;
         },
       },
-      log: silentLog,
-      metrics: new AgentMetrics(new Metrics()),
-      addressing: { addresses: [], nodePortAddresses: [], localAddresses: new Set(), localClusterIps: "pass" },
-      view: undefined,
-      onRound: () => undefined,
-      onTraced: undefined,
       compact: () => {
         seen.push("compact");
         compacted.resolve();
         return Promise.resolve();
       },
-      onChange: () => undefined,
     });
     const stop = new AbortController();
     rounds.committed(put(store, "ns/a"), cursor(1), undefined);

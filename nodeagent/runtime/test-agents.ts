@@ -31,7 +31,7 @@ export interface RunningAgent {
 export class AgentLab implements AsyncDisposable {
   readonly plane: FakeControlPlane;
   readonly log: string[] = [];
-  readonly #folder = mkdtempSync(join(tmpdir(), "weft-h5-agent-"));
+  readonly #folder = mkdtempSync(join(tmpdir(), "weft-agent-"));
   readonly #running = new Set<RunningAgent>();
   #metrics = new Metrics();
 

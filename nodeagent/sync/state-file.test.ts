@@ -21,7 +21,7 @@ let lines: string[] = [];
 const log = createLog({ logLevel: "info", logFormat: "text", write: (line) => lines.push(line) });
 
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "weft-h5-state-"));
+  folder = mkdtempSync(join(tmpdir(), "weft-state-"));
   lines = [];
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));

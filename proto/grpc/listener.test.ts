@@ -2,33 +2,23 @@ import { Client, Server, status } from "@grpc/grpc-js";
 import type { ServiceError } from "@grpc/grpc-js";
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import type { TLSSocket } from "node:tls";
 import { clientCredentials } from "../program/credentials.ts";
 import { ProgramError } from "../program/errors.ts";
 import { createLog, silentLog } from "../program/log.ts";
-import { makeAuthority, makeCertificate } from "../program/testing-certificates.ts";
+import { makeCertificate } from "../program/testing-certificates.ts";
 import type { ClientSecurity, ServerSecurity } from "../program/tls-flags.ts";
 import { listenGrpc } from "./listener.ts";
 import type { GrpcListener, ListenerLimits, RefusedReason } from "./listener.ts";
+import { testingTls } from "./testing-tls.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "weft-listener-"));
-const stop = new AbortController();
-after(() => {
-  stop.abort();
-  rmSync(folder, { recursive: true });
-});
-
-const ca = makeAuthority(folder, "ca");
-const otherCa = makeAuthority(folder, "other-ca");
-const serverFiles = makeCertificate(folder, "server", ca, "IP:127.0.0.1,DNS:cp.example");
-const clientFiles = makeCertificate(folder, "client", ca, "URI:weft://node/n1");
+const { folder, signal, ca, otherCa, server: serverFiles, client: clientFiles } = testingTls();
 const rogueFiles = makeCertificate(folder, "rogue", otherCa, "URI:weft://node/n1");
 
 const serverTls: ServerSecurity = {
@@ -64,7 +54,7 @@ async function start(
   refused: RefusedReason[] = [],
   lines: string[] = [],
   limits: Partial<ListenerLimits> = {},
-  signal = stop.signal,
+  untilAborted = signal,
 ): Promise<GrpcListener> {
   const server = new Server();
   server.addService(
@@ -79,7 +69,7 @@ async function start(
   const log = createLog({ logLevel: "info", logFormat: "text", write: (line) => lines.push(line) });
   const options = {
     log,
-    signal,
+    signal: untilAborted,
     pollMs: 20,
     limits,
     refused: (reason: RefusedReason) => void refused.push(reason),
@@ -91,10 +81,13 @@ async function start(
 async function whoAmI(address: string, security: ClientSecurity): Promise<string> {
   const { credentials, channelOptions } = clientCredentials(security, {
     log: silentLog,
-    signal: stop.signal,
+    signal,
     pollMs: 20,
   });
-  const client = new Client(address, credentials, channelOptions);
+  return askWith(new Client(address, credentials, channelOptions));
+}
+
+async function askWith(client: Client): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
   const deadline = Date.now() + 10_000;
   client.makeUnaryRequest(
@@ -198,24 +191,10 @@ describe("a client", () => {
     const [cert, key] = [join(folder, "mine.pem"), join(folder, "mine.key")];
     copyFileSync(rogueFiles.cert, cert);
     copyFileSync(rogueFiles.key, key);
-    const options = { log: silentLog, signal: stop.signal, pollMs: 20 };
+    const options = { log: silentLog, signal, pollMs: 20 };
     const { credentials } = clientCredentials(clientTls({ cert, key }), options);
-    const ask = async (): Promise<string> => {
-      const client = new Client(listener.address, credentials, { "grpc.use_local_subchannel_pool": 1 });
-      const { promise, resolve } = Promise.withResolvers<string>();
-      const deadline = Date.now() + 10_000;
-      client.makeUnaryRequest(
-        echo.path,
-        bytes,
-        bytes,
-        Buffer.alloc(1),
-        { deadline },
-        (error: ServiceError | null, value?: Buffer) => resolve(error === null ? String(value) : error.details),
-      );
-      const said = await promise;
-      client.close();
-      return said;
-    };
+    const ask = (): Promise<string> =>
+      askWith(new Client(listener.address, credentials, { "grpc.use_local_subchannel_pool": 1 }));
     assert.match(await ask(), /No connection established/);
     copyFileSync(clientFiles.cert, cert);
     copyFileSync(clientFiles.key, key);
@@ -267,7 +246,7 @@ describe("a listener without TLS", () => {
       new Server(),
       { host: "127.0.0.1", port },
       { kind: "insecure" },
-      { log: silentLog, signal: stop.signal },
+      { log: silentLog, signal },
     );
     await assert.rejects(again, (error) => error instanceof ProgramError && error.code === "address-in-use");
   });

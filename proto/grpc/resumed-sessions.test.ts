@@ -1,28 +1,17 @@
 import { Server } from "@grpc/grpc-js";
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { TLSSocket, connect } from "node:tls";
 import { silentLog } from "../program/log.ts";
-import { makeAuthority, makeCertificate } from "../program/testing-certificates.ts";
 import type { CertificateFiles } from "../program/testing-certificates.ts";
 import { listenGrpc } from "./listener.ts";
 import type { GrpcListener, RefusedReason } from "./listener.ts";
+import { testingTls } from "./testing-tls.ts";
 
-const folder = mkdtempSync(join(tmpdir(), "weft-sessions-"));
-const stop = new AbortController();
-after(() => {
-  stop.abort();
-  rmSync(folder, { recursive: true });
-});
-
-const ca = makeAuthority(folder, "ca");
-const otherCa = makeAuthority(folder, "other-ca");
-const serverFiles = makeCertificate(folder, "server", ca, "IP:127.0.0.1");
-const clientFiles = makeCertificate(folder, "client", ca, "URI:weft://node/n1");
+const { folder, signal, ca, otherCa, server: serverFiles, client: clientFiles } = testingTls();
 const dayMs = 24 * 3_600 * 1_000;
 
 /** What became of a connection, at the server. */
@@ -68,7 +57,7 @@ async function start({ clientCaFile = ca.cert, now = Date.now } = {}) {
     { kind: "tls", certFile: serverFiles.cert, keyFile: serverFiles.key, clientCaFile },
     {
       log: { ...silentLog, info: (said) => said === "certificates reloaded" && reload.resolve() },
-      signal: stop.signal,
+      signal,
       pollMs: 20,
       now,
       refused: (reason) => fates.shift()?.(reason),
