@@ -137,10 +137,10 @@ export class Http2Call {
     this.pump();
   }
 
-  /** Ends the call at once; what was not sent yet is dropped. */
-  reset(code: ErrorCode = errorCode.cancel): void {
+  /** Ends the call at once; what was not sent yet is dropped. @param fault The rule that the client broke. */
+  reset(code: ErrorCode = errorCode.cancel, fault?: string): void {
     if (this.#isOver) return;
-    if (code !== errorCode.cancel) this.broken("it broke a rule of its call");
+    if (fault !== undefined) this.broken(fault);
     this.#carrier.answer(resetFrame(this.id, code));
     this.over();
   }

@@ -197,27 +197,43 @@ describe("what breaks a rule of the connection ends it, and names the rule", () 
       const told = front.calls.flatMap(({ unreadables }) =>
         unreadables.map((why) => (why.kind === "connection" ? why.details : why.kind)),
       );
+      // Each call that is open is told once. If none is, the listener is.
       assert.deepEqual([...new Set([...told, ...front.refusals])], [client.goaway()?.message]);
+      assert.ok(front.calls.every(({ unreadables }) => unreadables.length <= 1));
+      assert.equal(front.refusals.length, told.length === 0 ? 1 : 0);
     });
   }
 });
 
 describe("what breaks a rule of a call ends the call alone", () => {
-  const ofCalls: readonly [name: string, code: number, does: (client: FramesClient) => unknown][] = [
-    ["a grant of nothing", codes.protocol, (client) => client.grant(1, 0)],
-    ["a window beyond 2^31 - 1", codes.flowControl, (client) => client.grant(1, 2 ** 31 - 1)],
-    ["data after its end", codes.streamClosed, (client) => client.frame("data", 1, 1).data(1, Buffer.of(1))],
-    ["headers in between", codes.protocol, (client) => client.sync(1)],
-    ["headers after its end", codes.protocol, (client) => client.frame("data", 1, 1).sync(1)],
+  const grant = "WINDOW_UPDATE of nothing";
+  const late = "HEADERS that are neither its first nor its end";
+  const ofCalls: readonly [name: string, code: number, fault: string, does: (client: FramesClient) => unknown][] = [
+    ["a grant of nothing", codes.protocol, grant, (client) => client.grant(1, 0)],
+    [
+      "a window beyond 2^31 - 1",
+      codes.flowControl,
+      "a window that is too large",
+      (client) => client.grant(1, 2 ** 31 - 1),
+    ],
+    [
+      "data after its end",
+      codes.streamClosed,
+      "DATA after its end",
+      (client) => client.frame("data", 1, 1).data(1, Buffer.of(1)),
+    ],
+    ["headers in between", codes.protocol, late, (client) => client.sync(1)],
+    ["headers after its end", codes.protocol, late, (client) => client.frame("data", 1, 1).sync(1)],
   ];
-  for (const [name, code, does] of ofCalls) {
+  for (const [name, code, fault, does] of ofCalls) {
     test(name, async () => {
       await using front = await ScriptedFront.start();
       const [client, { call }] = await front.opened();
       await does(client);
       await client.settled();
       assert.equal(client.resetCode(call.id), code);
-      assert.deepEqual([front.call().closedCount, front.call().unreadables.length], [1, 1]);
+      assert.equal(front.call().closedCount, 1);
+      assert.deepEqual(front.call().unreadables, [{ kind: "connection", details: fault }]);
       client.sync(3).message(3, Buffer.of(7));
       await client.settled();
       assert.deepEqual(front.call(1).messages, [Buffer.of(7)]);
@@ -311,6 +327,15 @@ describe("floods end the connection", () => {
       client.grant(1, 6).grant(0, 6);
       await client.settled();
     }
+  });
+
+  test("who is ended for one fault is blamed for no other", async () => {
+    // Whatever is answered is too much.
+    await using front = await ScriptedFront.start({ bounds: { unsentBytesMax: -1 } });
+    const client = front.client();
+    client.send(preface).send(begin(frameType.ping, 0, 0, 8));
+    await until(() => client.isClosed && front.connections.size === 0, "the end");
+    assert.deepEqual(front.refusals, ["the first frame is not SETTINGS"]);
   });
 
   test("answers that the client does not read are bounded", async () => {

@@ -17,7 +17,7 @@ import { payloadBytesMax, windowBytesMax, windowUpdateFrame } from "./frames.ts"
 import type { ErrorCode } from "./frames.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Frame } from "./frame-reader.ts";
-import { checkFrame, readSettings, tooMuch, withoutPadding } from "./frame-rules.ts";
+import { checkFrame, emptyGrant, largeGrant, readSettings, tooMuch, withoutPadding } from "./frame-rules.ts";
 import { HeaderBlocks } from "./header-block.ts";
 import type { CallHeaders } from "./header-block.ts";
 import { isRequest } from "./header-rules.ts";
@@ -157,7 +157,7 @@ export class Connection implements Carrier {
   };
 
   readonly #onClose = (): void => {
-    if (this.#isOverfull) this.#blame("it does not read what it is answered");
+    if (this.#isOverfull && this.#phase !== "over") this.#blame("it does not read what it is answered");
     this.#phase = "over";
     for (const call of this.#calls.values()) call.over();
     this.#options.left(this);
@@ -248,7 +248,7 @@ export class Connection implements Carrier {
     const more = window - this.callWindow;
     this.callWindow = window;
     for (const call of this.#calls.values()) {
-      if (!call.granted(more)) throw new ConnectionError(errorCode.flowControl, "a window that is too large");
+      if (!call.granted(more)) throw new ConnectionError(errorCode.flowControl, largeGrant);
     }
   }
 
@@ -256,13 +256,13 @@ export class Connection implements Carrier {
     const more = payload.readUInt32BE(0) & windowBytesMax;
     if (stream !== connectionId) {
       const call = this.#known(stream);
-      if (more === 0) call?.reset(errorCode.protocol);
-      else if (call?.granted(more) === false) call.reset(errorCode.flowControl);
+      if (more === 0) call?.reset(errorCode.protocol, emptyGrant);
+      else if (call?.granted(more) === false) call.reset(errorCode.flowControl, largeGrant);
       return;
     }
-    if (more === 0) throw new ConnectionError(errorCode.protocol, "WINDOW_UPDATE of nothing");
+    if (more === 0) throw new ConnectionError(errorCode.protocol, emptyGrant);
     this.window += more;
-    if (this.window > windowBytesMax) throw new ConnectionError(errorCode.flowControl, "a window that is too large");
+    if (this.window > windowBytesMax) throw new ConnectionError(errorCode.flowControl, largeGrant);
     for (const call of this.#calls.values()) call.pump();
   }
 
@@ -273,7 +273,7 @@ export class Connection implements Carrier {
     if (call === undefined || call.isReceivingOver) {
       // On its way when the call ended, or sent after its end.
       this.consumed(payload.length);
-      call?.reset(errorCode.streamClosed);
+      call?.reset(errorCode.streamClosed, "DATA after its end");
       return;
     }
     const data = withoutPadding(of);
@@ -299,7 +299,7 @@ export class Connection implements Carrier {
     if (present !== undefined) {
       // Trailers: gRPC has none that come from a client.
       if (isLast && !present.isReceivingOver) present.data(nothing, 0, true);
-      else present.reset(errorCode.protocol);
+      else present.reset(errorCode.protocol, "HEADERS that are neither its first nor its end");
       return;
     }
     if (stream % 2 === 0 || stream <= this.#highest) {

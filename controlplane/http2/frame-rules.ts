@@ -76,6 +76,10 @@ export function withoutPadding({ flags, payload }: Frame): Buffer {
   return payload.subarray(1, payload.length - padding);
 }
 
+/** Of a call or of the connection. */
+export const emptyGrant = "WINDOW_UPDATE of nothing";
+export const largeGrant = "a window that is too large";
+
 export function tooMuch(): ConnectionError {
   return new ConnectionError(errorCode.flowControl, "more data than was granted");
 }
