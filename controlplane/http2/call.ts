@@ -263,18 +263,16 @@ export class Http2Call {
     this.#isBatchOut = true;
     this.#carrier.cork();
     if (!this.#hasHeaders) this.#carrier.write(this.#headers());
-    const whole = wholeFrames(this.id, message, outgoing.at, batch);
-    if (whole !== undefined) {
-      this.#spend(whole.bytes);
-      outgoing.at += whole.bytes;
-      this.#carrier.write(whole.frames, (error) => this.#batchDone(outgoing, error));
-      this.#carrier.uncork();
-      return true;
-    }
     while (outgoing.at < batchEnd) {
-      const bytes = Math.min(payloadBytesMax, batchEnd - outgoing.at);
-      const isLast = outgoing.at + bytes === batchEnd;
-      this.#sendFrame(outgoing, bytes, isLast ? (error) => this.#batchDone(outgoing, error) : undefined);
+      const { at } = outgoing;
+      const whole = wholeFrames(this.id, message, at, batchEnd - at);
+      // After a window that ended within a frame: up to where those begin that are shared.
+      const bytes = whole?.bytes ?? Math.min(payloadBytesMax - (at % payloadBytesMax), batchEnd - at);
+      this.#spend(bytes);
+      outgoing.at += bytes;
+      const done = outgoing.at === batchEnd ? (error?: Error | null) => this.#batchDone(outgoing, error) : undefined;
+      if (whole === undefined) this.#sendFrame(message, at, bytes, done);
+      else this.#carrier.write(whole.frames, done);
     }
     this.#carrier.uncork();
     return true;
@@ -285,15 +283,12 @@ export class Http2Call {
     return message.length <= commonMessageBytesMax ? payloadBytesMax : encryptedBatchBytesMax;
   }
 
-  #sendFrame(outgoing: Outgoing, bytes: number, done?: (error?: Error | null) => void): void {
-    const { message, at } = outgoing;
-    this.#spend(bytes);
-    outgoing.at += bytes;
+  #sendFrame(message: Uint8Array, at: number, bytes: number, done?: (error?: Error | null) => void): void {
     const head = Buffer.allocUnsafe(frameHeaderBytes + Math.max(0, Math.min(bytes, messageHeaderBytes - at)));
     writeFrameHeader(head, 0, bytes, frameType.data, 0, this.id);
     if (at < messageHeaderBytes) messageHeader(message).copy(head, frameHeaderBytes, at);
     // A window may end within the message's header.
-    const piece = message.subarray(Math.max(0, at - messageHeaderBytes), Math.max(0, outgoing.at - messageHeaderBytes));
+    const piece = message.subarray(Math.max(0, at - messageHeaderBytes), Math.max(0, at + bytes - messageHeaderBytes));
     if (piece.length === 0) {
       this.#carrier.write(head, done);
       return;

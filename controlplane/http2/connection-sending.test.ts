@@ -112,6 +112,23 @@ describe("sending within the windows", () => {
     assert.equal(written.count, 1);
   });
 
+  test("after a window that ended within a frame, frames begin again where those of other calls do", async () => {
+    const message = bytesOf(10 * payloadBytesMax);
+    await using front = await ScriptedFront.start();
+    const [client, call] = await front.opened(2_000_000);
+    write(call, message);
+    await until(() => client.dataOf(1).length === initialWindowBytes, "a window");
+    client.grant(0, 2_000_000);
+    await until(() => client.dataOf(1).length === message.length + 5, "all");
+    assert.ok(client.dataOf(1).equals(grpcFrame(message)));
+    assert.deepEqual(
+      client.of(frameType.data, 1).map(({ payload }) => payload.length),
+      [...Array.from({ length: 3 }, () => payloadBytesMax), payloadBytesMax - 1, 1]
+        .concat(Array.from({ length: 6 }, () => payloadBytesMax))
+        .concat([5]),
+    );
+  });
+
   test("the largest window that there can be", async () => {
     await using front = await ScriptedFront.start();
     const [client, call] = await front.opened(windowBytesMax);
