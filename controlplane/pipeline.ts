@@ -97,7 +97,7 @@ export class Pipeline<S extends Streams = Fanout> implements SourceSink {
   readonly #compiler: Compiler;
   readonly #views = new NodeViewMessages();
   readonly #guard: RemovalGuard;
-  readonly #compaction = new HeapCompaction();
+  readonly #compaction = new HeapCompaction({ snapshots: () => this.fanout.sizes.snapshots });
   readonly #metrics: PipelineMetrics;
   readonly #fanoutMetrics: FanoutMetrics;
   readonly #now: () => number;

@@ -26,7 +26,7 @@ export class WorkerFanout {
   readonly #catalog: Catalog;
   readonly #grants = new NodeGrants();
   // Each thread has a heap of its own.
-  readonly #compaction = new HeapCompaction();
+  readonly #compaction = new HeapCompaction({ snapshots: () => this.#fanout.sizes.snapshots });
   readonly #fanout: Fanout;
   #isRemovalConfirmed: boolean;
   #late: number[] = [];
