@@ -126,7 +126,8 @@ const dump = defineCommand({
 const cleanup = defineCommand({
   name: "weft-agent cleanup",
   summary: "Removes all that an agent left in the kernel. The node's services stop being served.",
-  details: "The state folder stays. Refused while an agent runs on the same --bpffs.",
+  details:
+    "The state folder stays. Refused while an agent runs on the same --bpffs. What was never there is said, and no failure.",
   flags: { bpffs, cgroup },
   examples: ["weft-agent cleanup --bpffs /sys/fs/bpf/weft --cgroup /sys/fs/cgroup"],
 });

@@ -175,6 +175,14 @@ describe("weft-agent dump", () => {
   });
 });
 
+describe("weft-agent cleanup", () => {
+  it("says so where there was nothing to remove, and succeeds: it may be repeated", async () => {
+    const bpffs = join(newFolder(), "mistyped");
+    const stderr = `weft-agent: --bpffs ${bpffs}: no agent left anything there\n`;
+    assert.deepEqual(await new Program(["cleanup", "--bpffs", bpffs]).end(), { code: 0, stdout: "", stderr });
+  });
+});
+
 describe("weft-agent", () => {
   it("has help with examples for each command", async () => {
     for (const command of ["run", "dump", "cleanup"]) {

@@ -33,7 +33,10 @@ async function main(signal: AbortSignal): Promise<ExitCode> {
       return exitCodes.ok;
     case "cleanup": {
       const { cleanupPinned } = await import("./dataplane/kernel/cleanup-pinned.ts");
-      cleanupPinned(parsed.values);
+      // A folder that was mistyped must not pass for one that was cleaned.
+      if (cleanupPinned(parsed.values).length === 0) {
+        process.stderr.write(`weft-agent: --bpffs ${parsed.values.bpffs}: no agent left anything there\n`);
+      }
       return exitCodes.ok;
     }
   }

@@ -104,6 +104,9 @@ type Given =
   | { readonly kind: "problem"; readonly problem: string }
   | { readonly kind: "flags"; readonly texts: ReadonlyMap<string, readonly string[]> };
 
+/** Flags of every command; what they ask for is answered instead of running it. */
+const answered: readonly string[] = ["--help", "-h", "--version"];
+
 // The texts that each flag was given. Help wins over everything that is wrong.
 function readArguments(command: Command<Flags>, argv: readonly string[]): Given {
   if (argv.includes("--help") || argv.includes("-h")) return { kind: "help" };
@@ -121,6 +124,7 @@ function readArguments(command: Command<Flags>, argv: readonly string[]): Given 
     }
     const equals = argument.indexOf("=");
     const name = equals < 0 ? argument : argument.slice(0, equals);
+    if (answered.includes(name)) return problem(`${name} takes no value`);
     const found = findFlag(command.flags, name);
     if (found === undefined) return problem(unknownFlag(command.flags, name));
     const { key, flag, isNegated } = found;
