@@ -2,7 +2,8 @@
 import { addressFromBytes } from "@weft/proto/address.ts";
 import { epoch, printEpoch } from "@weft/proto/cursor.ts";
 import type { Epoch } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { Protocol, type Prefix } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import type { Prefix, Protocol } from "@weft/proto/gen/weft/discovery/v1/resource_pb.ts";
+import { protocolName } from "@weft/nodeagent/plan/claim.ts";
 
 /** `<ms>-<8 hex>`; "" for none. */
 export function printWireEpoch(of: Epoch | undefined): string {
@@ -10,16 +11,7 @@ export function printWireEpoch(of: Epoch | undefined): string {
 }
 
 export function printWireProtocol(of: Protocol): string {
-  switch (of) {
-    case Protocol.TCP:
-      return "TCP";
-    case Protocol.UDP:
-      return "UDP";
-    case Protocol.SCTP:
-      return "SCTP";
-    default:
-      return String(of);
-  }
+  return protocolName(of) ?? String(of);
 }
 
 export function printWirePrefix(of: Prefix): string {

@@ -1,13 +1,7 @@
 /** For tests: a source that gives what the test says, and records that are short to write. */
 import type { Address } from "@weft/proto/address.ts";
-import type {
-  EndpointSliceRecord,
-  NodeRecord,
-  RecordChange,
-  ServiceRecord,
-  Source,
-  SourceSink,
-} from "./source/source.ts";
+import { serviceRecord } from "./compile/compile-samples.ts";
+import type { EndpointSliceRecord, NodeRecord, RecordChange, Source, SourceSink } from "./source/source.ts";
 
 export class ScriptedSource implements Source {
   readonly hasNodes = true;
@@ -44,21 +38,8 @@ export class ScriptedSource implements Source {
 }
 
 export function service(name: string, clusterIp = "10.96.0.1"): RecordChange {
-  const record: ServiceRecord = {
-    kind: "Service",
-    name,
-    type: "ClusterIP",
-    ports: [{ name: "", protocol: "TCP", port: 80, nodePort: 0 }],
-    clusterIps: [clusterIp as Address],
-    externalIps: [],
-    loadBalancerIps: [],
-    externalTrafficPolicy: "Cluster",
-    internalTrafficPolicy: "Cluster",
-    affinitySeconds: 0,
-    loadBalancerSourceRanges: [],
-    healthCheckNodePort: 0,
-    isNodeLocalPass: false,
-  };
+  const ports = [{ name: "", protocol: "TCP", port: 80, nodePort: 0 }] as const;
+  const record = serviceRecord(name, { ports, clusterIps: [clusterIp as Address] });
   return { op: "put", record };
 }
 

@@ -11,6 +11,7 @@ import { catalogLimits } from "../catalog/catalog-limits.ts";
 import { Catalog } from "../catalog/catalog.ts";
 import { madeBackend, madeName, madeService } from "../catalog/made-resources.ts";
 import type { EncodedResource } from "../catalog/resource.ts";
+import { serviceRecord } from "../compile/compile-samples.ts";
 import { Compiler } from "../compile/compiler.ts";
 import type { RecordChange } from "../source/source.ts";
 import type { Address } from "@weft/proto/address.ts";
@@ -177,24 +178,8 @@ describe("bytes of one pod change", () => {
       endpoints,
     },
   });
-  const service: RecordChange = {
-    op: "put",
-    record: {
-      kind: "Service",
-      name: "shop/cart",
-      type: "ClusterIP",
-      ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 0 }],
-      clusterIps: ["10.96.0.1" as Address],
-      externalIps: [],
-      loadBalancerIps: [],
-      externalTrafficPolicy: "Cluster",
-      internalTrafficPolicy: "Cluster",
-      affinitySeconds: 0,
-      loadBalancerSourceRanges: [],
-      healthCheckNodePort: 0,
-      isNodeLocalPass: false,
-    },
-  };
+  const record = serviceRecord("shop/cart", { clusterIps: ["10.96.0.1" as Address] });
+  const service: RecordChange = { op: "put", record };
   const changes: readonly [name: string, endpoints: readonly ReturnType<typeof endpoint>[], bytesMax: number][] = [
     ["a pod is added to a 100-endpoint slice", [...addresses, "10.1.0.200"].map((address) => endpoint(address)), 110],
     ["a pod becomes not ready", addresses.map((address, i) => endpoint(address, i !== 50)), 110],

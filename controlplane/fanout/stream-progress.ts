@@ -7,6 +7,7 @@ import type { Differences } from "./comparison.ts";
 import type { Doubt } from "./doubt.ts";
 import { answerMismatch } from "./mismatch.ts";
 import { nothing, releaseOf } from "./stream-ends.ts";
+import type { Transfer } from "./transfer.ts";
 import type { Effect, Need, Note, OpenStream, SnapshotReason, Step, World } from "./stream-state.ts";
 
 /** The source is synced. */
@@ -144,14 +145,7 @@ export function beginRepair(
     differences: { revision, puts, removed },
     isMismatch: need.isMismatch,
   };
-  return {
-    state: {
-      ...state,
-      isRemovalConfirmed: isMassRemovalConfirmed,
-      progress: { kind: "transferring", transfer, next: 0 },
-    },
-    effects: [{ kind: "note", note }],
-  };
+  return transferring(state, transfer, isMassRemovalConfirmed, note);
 }
 
 /** The stream has a turn. */
@@ -167,13 +161,12 @@ export function beginSnapshot(
   const { isMassRemovalConfirmed, isGood } = answer;
   // Nor back behind what it holds.
   const transfer = world.snapshot(nowMs, isMassRemovalConfirmed, (cut) => isGood(cut) && cut.to >= state.sent);
-  const note: Note = { kind: "snapshot", instead };
+  return transferring(state, transfer, isMassRemovalConfirmed, { kind: "snapshot", instead });
+}
+
+function transferring(state: OpenStream, transfer: Transfer, isRemovalConfirmed: boolean, note: Note): Step {
   return {
-    state: {
-      ...state,
-      isRemovalConfirmed: isMassRemovalConfirmed,
-      progress: { kind: "transferring", transfer, next: 0 },
-    },
+    state: { ...state, isRemovalConfirmed, progress: { kind: "transferring", transfer, next: 0 } },
     effects: [{ kind: "note", note }],
   };
 }
