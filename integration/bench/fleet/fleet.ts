@@ -33,6 +33,7 @@ export const fleet: Bench = {
     rows.push(...(await workers(context, agents)));
     rows.push(...(await coldAgents(context, agents)));
     const certificates = makeBenchCertificates(context);
+    rows.push(...(await coldAgents(context, agents, certificates)));
     rows.push(...(await tlsReconnects(context, agents, certificates)));
     if (context.isFull) rows.push(...(await workerStorms(context, agents, certificates)));
     rows.push(...(await resident(context, agents, certificates)));
