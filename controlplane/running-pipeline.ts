@@ -34,11 +34,14 @@ export interface RunningOptions {
   /** How often certificate files are read again. */
   readonly pollMs?: number;
   readonly credit?: Partial<CreditLimits>;
-  /** Default: `WEFT_TEST_WORKERS`, else 1: the fan-out in this thread. */
+  /** Default: those of `workersOfTests`. */
   readonly workers?: number;
   /** Starts these. Default: in threads. */
   readonly spawn?: WorkerStreamsOptions["spawn"];
 }
+
+/** Threads that serve the agents of a test that does not choose: 1 is the one of the test. */
+export const workersOfTests = Number(process.env["WEFT_TEST_WORKERS"] ?? 1);
 
 // Nothing is due during a test unless the test says so.
 const quiet: Partial<PipelineLimits["stream"]> = { heartbeatMs: 600_000, firstHeartbeatMs: 600_000 };
@@ -82,7 +85,7 @@ export class RunningPipeline implements AsyncDisposable {
     const massRemoval = { ...massRemovalLimits, ...options.massRemoval };
     const pipelineOptions = { source, history, fleet, log, metrics, version: "1.2.3", limits, massRemoval };
     const credit = options.credit && { ...creditLimits, ...options.credit };
-    const workers = options.workers ?? Number(process.env["WEFT_TEST_WORKERS"] ?? 1);
+    const workers = options.workers ?? workersOfTests;
     const listenerTimes = { limits: options.listener ?? {}, ...(options.pollMs && { pollMs: options.pollMs }) };
     if (workers > 1) {
       const pipeline = await Pipeline.openWith(

@@ -5,13 +5,16 @@ import { status } from "@grpc/grpc-js";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { GoawayReason, HelloSchema, SyncRequestSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { Goaway } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { RunningPipeline } from "../running-pipeline.ts";
+import { RunningPipeline, workersOfTests } from "../running-pipeline.ts";
 import type { RunningOptions } from "../running-pipeline.ts";
 import { endpoints, service } from "../scripted-source.ts";
 import { fanoutLimits } from "./fanout-limits.ts";
 import { cursorMessage, cursorOf } from "./scripted-agent.ts";
 import type { ScriptedAgent } from "./scripted-agent.ts";
 import { RawClient, frameTypes } from "./testing-http2-client.ts";
+
+/** For what holds in each worker: which of several gets a connection is chance. */
+const oneWorker: RunningOptions = { workers: 1 };
 
 /** Addresses whose backends take far more than the windows and buffers of a connection. */
 const many = (round: number, count = 20_000): string[] =>
@@ -51,7 +54,8 @@ describe("snapshots that nobody reads", () => {
 
   test("are bounded: the one that has been stuck longest is ended", async () => {
     const fanout = { snapshotsMax: 1, snapshotStuckMs: 50, snapshotsStuckMax: 2, tickMs: 10, lingerMs: 100 };
-    await using running = await started({ limits: { fanout, transfer: { partBytesMax: 2_048 } } }, many(1, 4_000));
+    const limits = { fanout, transfer: { partBytesMax: 2_048 } };
+    await using running = await started({ ...oneWorker, limits }, many(1, 4_000));
     for (let i = 0; i < 3; i++) {
       const agent = running.agent(`stalled-${i}`).hello();
       agent.stall();
@@ -72,7 +76,7 @@ describe("digest queries that nobody answers", () => {
 
   test("hold up no other: their turns are lent, and the longest of too many wait for a snapshot instead", async () => {
     // Longer than this test: without lending nobody else gets a turn.
-    await using running = await started({ limits: { fanout, stream: { digestsMs: 600_000 } } });
+    await using running = await started({ ...oneWorker, limits: { fanout, stream: { digestsMs: 600_000 } } });
     const silent = Array.from({ length: 7 }, (_, i) =>
       running.agent(`silent-${i}`, { doesAnswerDigests: false }).hello(other),
     );
@@ -133,14 +137,14 @@ describe("agents that come at once", () => {
     const goaway = goawayOf(late);
     assert.equal(goaway?.reason, GoawayReason.OVERLOADED);
     assert.ok(goaway.retryAfterMs >= 10_000 && goaway.retryAfterMs <= 12_500, `${goaway.retryAfterMs}`);
-    assert.equal(running.metric("weft_fanout_hellos_deferred_total"), 1);
-    assert.equal(running.metric('weft_fanout_streams_ended_total{reason="overloaded"}'), 1);
+    for (const sample of ["hellos_deferred_total", 'streams_ended_total{reason="overloaded"}'])
+      await running.until(() => running.metric(`weft_fanout_${sample}`) === 1, sample);
     running.source.give(endpoints("a/b", ["10.1.0.9"]));
     await Promise.all(agents.map((agent) => agent.untilRevision(2)));
   });
 
   test("beyond the limit of streams likewise", async () => {
-    await using running = await started({ limits: { fanout: { streamsMax: 1, retryAfterMs: 100 } } });
+    await using running = await started({ ...oneWorker, limits: { fanout: { streamsMax: 1, retryAfterMs: 100 } } });
     const first = running.agent("first").hello();
     await first.untilRevision(1);
     const second = running.agent("second").hello();
@@ -154,7 +158,7 @@ describe("agents that come at once", () => {
 
 describe("at shutdown", () => {
   test("agents are told to come back one after the other", async () => {
-    const running = await started({ limits: { fanout: { returnsPerSecond: 20 } } });
+    const running = await started({ ...oneWorker, limits: { fanout: { returnsPerSecond: 20 } } });
     const agents = Array.from({ length: 20 }, (_, i) => running.agent(`n${i}`).hello());
     await Promise.all(agents.map((agent) => agent.untilRevision(1)));
     await running.stop();
@@ -179,7 +183,8 @@ describe("at shutdown", () => {
     const stopped = running.stop();
     const newcomer = running.agent("newcomer").hello();
     await newcomer.ended;
-    assert.equal(goawayOf(newcomer)?.reason, GoawayReason.DRAINING);
+    // Workers close their listener at once, as the program does; here it stays open until all have left.
+    if (workersOfTests === 1) assert.equal(goawayOf(newcomer)?.reason, GoawayReason.DRAINING);
     await stopped;
     assert.equal(running.metric("weft_fanout_agents"), 0);
     stalled.close();

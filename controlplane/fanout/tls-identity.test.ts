@@ -47,7 +47,8 @@ describe("with TLS", () => {
       const ended = await agent.ended;
       assert.equal(ended.code, code);
       assert.match(ended.details, /weft:\/\/node\//);
-      assert.equal(running.metric('weft_fanout_streams_ended_total{reason="identity"}'), 1);
+      const counted = 'weft_fanout_streams_ended_total{reason="identity"}';
+      await running.until(() => running.metric(counted) === 1, counted);
     });
   }
 });
