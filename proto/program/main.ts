@@ -9,7 +9,7 @@ import { version } from "./version.ts";
 /** Why the signal of `runMain` aborted. */
 export type StopSignal = "SIGINT" | "SIGTERM";
 
-let end: (code: ExitCode) => void = (code) => process.exit(code);
+let end: (code: ExitCode, asked: StopSignal | undefined) => void = endOrDie;
 
 /**
  * Ends the process by `exit` once `main` has resolved, and all that it wrote has left. For programs that have foreign code loaded: Node takes
@@ -41,9 +41,19 @@ export function runMain(program: string, main: (signal: AbortSignal) => Promise<
   process.on("uncaughtException", (error) => process.exit(report(program, error)));
   process.on("unhandledRejection", (error) => process.exit(report(program, error)));
   main(stop.signal).then(
-    (code) => end(code),
+    (code) => end(code, stop.signal.reason as StopSignal | undefined),
     (error: unknown) => process.exit(report(program, error)),
   );
+}
+
+// At its exit Node waits for name lookups under way: half a minute and more where no name server answers, and nothing can cancel them. A
+// program that is asked to end then ends by that signal instead of its code.
+function endOrDie(code: ExitCode, asked: StopSignal | undefined): void {
+  if (asked !== undefined && process.getActiveResourcesInfo().includes("GetAddrInfoReqWrap")) {
+    process.removeAllListeners(asked);
+    process.kill(process.pid, asked);
+  }
+  process.exit(code);
 }
 
 /** Answers a command line that does not ask to run: help and version on stdout, errors on stderr. */

@@ -23,18 +23,26 @@ interface Lab extends AsyncDisposable {
   readonly logged: readonly string[];
   /** Ends the requests that wait, and answers later ones at once. @param status 200 or an error. */
   answer(status: number): void;
+  /** From now on its answers begin and never end. */
+  drip(): void;
   /** Of the metric by result. */
   spans(result: "exported" | "failed" | "dropped"): number;
   until(what: string, is: () => boolean): Promise<void>;
 }
 
-// A collector that answers nothing until it is told to.
-async function startLab(): Promise<Lab> {
+// A collector that answers nothing until it is told to. `limitMs`: of one batch.
+async function startLab(limitMs?: number): Promise<Lab> {
   let status: number | undefined;
   const waiting: ((status: number) => void)[] = [];
+  let isDripping = false;
   const server = createServer((request, response) => {
     request.resume();
-    const answer = (code: number): void => void response.writeHead(code).end();
+    if (isDripping) {
+      response.writeHead(200).flushHeaders();
+      return;
+    }
+    // Later than a batch may take: it is not tried again.
+    const answer = (code: number): void => void response.writeHead(code, { "retry-after": "3600" }).end();
     request.on("end", () => (status === undefined ? waiting.push(answer) : answer(status)));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -42,13 +50,17 @@ async function startLab(): Promise<Lab> {
   const logged: string[] = [];
   const log = createLog({ logLevel: "info", logFormat: "text", write: (line) => void logged.push(line) });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/traces`;
-  const traces = new OtlpExport({ url, resource: { "service.name": "test" }, log, metrics });
+  const limit = limitMs === undefined ? {} : { limitMs };
+  const traces = new OtlpExport({ url, resource: { "service.name": "test" }, log, metrics, ...limit });
   return {
     traces,
     logged,
     answer: (code) => {
       status = code;
       for (const answer of waiting.splice(0)) answer(code);
+    },
+    drip: () => {
+      isDripping = true;
     },
     spans: (result) => {
       const line = new RegExp(`^weft_trace_spans_total\\{result="${result}"\\} (\\d+)$`, "m").exec(metrics.print());
@@ -87,6 +99,7 @@ describe("spans for a collector", () => {
     }
     assert.equal(lab.logged.length, 1);
     assert.match(lab.logged[0] ?? "", / warn traces are not exported; nothing else waits for that, said once url=http/);
+    assert.match(lab.logged[0] ?? "", / answered="400 Bad Request"/);
     lab.answer(200);
     lab.traces.add([span]);
     await lab.until("a success", () => lab.spans("exported") === 1);
@@ -95,6 +108,31 @@ describe("spans for a collector", () => {
     lab.traces.add([span]);
     await lab.until("another failure", () => lab.spans("failed") === 3);
     assert.equal(lab.logged.length, 3);
+  });
+
+  for (const [status, answered] of [
+    [429, "429 Too Many Requests"],
+    [503, "503 Service Unavailable"],
+  ] as const) {
+    test(`to which it answers ${status} are said to have failed by that`, async () => {
+      await using lab = await startLab();
+      lab.answer(status);
+      lab.traces.add([span]);
+      await lab.until("the failure", () => lab.spans("failed") === 1);
+      assert.match(lab.logged[0] ?? "", new RegExp(`answered="${answered}"`));
+    });
+  }
+
+  test("to which it begins to answer and never ends are given up, said once, and make room", async () => {
+    await using lab = await startLab(50);
+    lab.drip();
+    lab.traces.add([span]);
+    await lab.until("the failure", () => lab.spans("failed") === 1);
+    assert.equal(lab.logged.length, 1);
+    assert.match(lab.logged[0] ?? "", /error="no connection, or no whole answer, within 0.05 s"/);
+    lab.traces.add([span]);
+    await lab.until("the next one to fail", () => lab.spans("failed") === 2);
+    assert.equal(lab.logged.length, 1);
   });
 
   test("that nobody takes do not keep a program from ending", async () => {

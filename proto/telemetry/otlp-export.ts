@@ -2,6 +2,8 @@
  * Spans to an OTLP collector, by OpenTelemetry's SDK: the one file that knows it. Nothing here runs in the turn in which a span
  * ends but a count and a push. A collector that is away costs a bounded queue and one line in the log.
  */
+import diagnostics from "node:diagnostics_channel";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { SpanKind, SpanStatusCode, TraceFlags } from "@opentelemetry/api";
 import type { HrTime } from "@opentelemetry/api";
 import { ExportResultCode, setGlobalErrorHandler } from "@opentelemetry/core";
@@ -24,6 +26,8 @@ const batchSpansMax = 512;
 const batchDelayMs = 1_000;
 /** Of one batch, with the exporter's own retries. */
 const exportMsMax = 10_000;
+/** The SDK gives a batch up a little later than we do: its own limits hold for silence, and not before there is a connection. */
+const sdkExportMsMax = 11_000;
 /** At the end of the program. */
 const closeMsMax = 2_000;
 
@@ -37,13 +41,17 @@ export class OtlpExport implements Tracing {
   readonly #exported: Counter;
   readonly #failed: Counter;
   readonly #dropped: Counter;
+  readonly #exportMsMax: number;
   #waiting = 0;
   // Said once, until it works again.
   #isBroken = false;
+  // Of the last answer; the SDK does not say it.
+  #status: string | undefined;
 
-  constructor({ url, resource, log, metrics }: TracingOptions) {
+  constructor({ url, resource, log, metrics, limitMs = exportMsMax }: TracingOptions & { readonly limitMs?: number }) {
     this.#log = log;
     this.#url = url;
+    this.#exportMsMax = limitMs;
     this.#resource = resourceFromAttributes({ ...resource, "service.version": version });
     const spans = metrics.counterWith(
       { name: "weft_trace_spans_total", help: "Spans of traces, by what became of them." },
@@ -56,12 +64,13 @@ export class OtlpExport implements Tracing {
     ];
     // A batch that failed is counted and said below; the default handler would print each.
     setGlobalErrorHandler(() => undefined);
+    diagnostics.subscribe("http.client.response.finish", this.#hearAnswer);
     this.#processor = new BatchSpanProcessor({
       exporter: this.#counted(new OTLPTraceExporter({ url, timeoutMillis: exportMsMax })),
       maxQueueSize: spansMax,
       maxExportBatchSize: batchSpansMax,
       scheduledDelayMillis: batchDelayMs,
-      exportTimeoutMillis: exportMsMax,
+      exportTimeoutMillis: sdkExportMsMax,
     });
   }
 
@@ -81,7 +90,16 @@ export class OtlpExport implements Tracing {
     const timer = setTimeout(resolve, closeMsMax);
     await Promise.race([this.#processor.shutdown().catch(() => undefined), promise]);
     clearTimeout(timer);
+    diagnostics.unsubscribe("http.client.response.finish", this.#hearAnswer);
   }
+
+  readonly #hearAnswer = (message: unknown): void => {
+    const { request, response } = message as { readonly request: ClientRequest; readonly response: IncomingMessage };
+    const { protocol, host, pathname, search } = new URL(this.#url);
+    const asked = `${request.protocol}//${String(request.getHeader("host"))}${request.path}`;
+    if (request.method === "POST" && asked === `${protocol}//${host}${pathname}${search}`)
+      this.#status = `${response.statusCode} ${response.statusMessage}`.trimEnd();
+  };
 
   #counted(inner: SpanExporter): SpanExporter {
     const taken = (spans: number, result: ExportResult): void => {
@@ -96,14 +114,29 @@ export class OtlpExport implements Tracing {
       if (this.#isBroken) return;
       this.#isBroken = true;
       const error = result.error === undefined ? "no reason given" : messageOf(result.error);
-      this.#log.warn("traces are not exported; nothing else waits for that, said once", { url: this.#url, error });
+      const answered = this.#status === undefined ? {} : { answered: this.#status };
+      this.#log.warn("traces are not exported; nothing else waits for that, said once", {
+        url: this.#url,
+        error,
+        ...answered,
+      });
     };
     return {
-      export: (spans, answer) =>
-        inner.export(spans, (result) => {
+      export: (spans, answer) => {
+        let isTold = false;
+        const tell = (result: ExportResult): void => {
+          clearTimeout(timer);
+          if (isTold) return;
+          isTold = true;
           taken(spans.length, result);
           answer(result);
-        }),
+        };
+        const seconds = this.#exportMsMax / 1_000;
+        const error = new Error(`no connection, or no whole answer, within ${seconds} s`);
+        const timer = setTimeout(() => tell({ code: ExportResultCode.FAILED, error }), this.#exportMsMax).unref();
+        this.#status = undefined;
+        inner.export(spans, tell);
+      },
       shutdown: () => inner.shutdown(),
     };
   }
