@@ -7,6 +7,7 @@ import {
   closeFd,
   createLink,
   detachLink,
+  detachPinned,
   errnos,
   getPinned,
   KernelError,
@@ -81,7 +82,7 @@ export function setEgress(object: LoadedObject, bpffs: string, cgroup: string, i
   try {
     if (isNeeded) replaceOrCreate(object, bpffs, cgroup, [egressHook]);
     else {
-      removeLink(at);
+      detachPinned(at);
       fs.unlinkSync(at);
     }
   } catch (error) {
@@ -91,16 +92,6 @@ export function setEgress(object: LoadedObject, bpffs: string, cgroup: string, i
 
 function egressPin(bpffs: string): string {
   return path.join(bpffs, linksFolder, egressHook[0]);
-}
-
-function removeLink(at: string): void {
-  const link = getPinned(at);
-  if (link === undefined) return;
-  try {
-    detachLink(link);
-  } finally {
-    closeFd(link);
-  }
 }
 
 function explain(error: unknown, cgroup: string): unknown {

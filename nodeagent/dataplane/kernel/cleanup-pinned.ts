@@ -1,7 +1,7 @@
 /** Removes what an agent left: links first, so that packets go straight again, then maps. Safe to repeat at any point. */
 import fs from "node:fs";
 import path from "node:path";
-import { closeFd, detachLink, getPinned } from "./libbpf.ts";
+import { detachPinned } from "./libbpf.ts";
 import { isOnBpffs, isOurs, linksFolder, lockPinFolder, removedPrefix } from "./pin-folder.ts";
 import { errnoOf } from "@weft/proto/program/errno.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
@@ -48,23 +48,13 @@ export function removeFolder(bpffs: string, name: string): string[] {
     folder = renamed;
   }
   for (const pin of fs.readdirSync(folder)) {
-    if (name === linksFolder) detach(path.join(folder, pin));
+    if (name === linksFolder) detachPinned(path.join(folder, pin));
     fs.unlinkSync(path.join(folder, pin));
     removed.push(path.join(bpffs, name, pin));
   }
   fs.rmdirSync(folder);
   removed.push(path.join(bpffs, name));
   return removed;
-}
-
-function detach(at: string): void {
-  const link = getPinned(at);
-  if (link === undefined) return;
-  try {
-    detachLink(link);
-  } finally {
-    closeFd(link);
-  }
 }
 
 // A mount point, or what else somebody keeps there, stays.

@@ -203,6 +203,17 @@ export function detachLink(linkFd: number): void {
   check(calls().linkDetach(linkFd), "detach a link");
 }
 
+/** The same of the link that is pinned there, if one is. The pin stays. */
+export function detachPinned(at: string): void {
+  const link = getPinned(at);
+  if (link === undefined) return;
+  try {
+    detachLink(link);
+  } finally {
+    closeFd(link);
+  }
+}
+
 /** Id of the cgroup that a link is attached to; 0n if that is gone. */
 export function linkCgroupId(linkFd: number): bigint {
   const info = new DataView(new ArrayBuffer(64));
