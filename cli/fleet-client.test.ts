@@ -18,3 +18,11 @@ it("asks nothing once it was interrupted, also if that was before it began", asy
   await assert.rejects(client.getStatus(), /interrupted/);
   assert.equal(asked, 0);
 });
+
+// A call that is reset after its answer counts against its connection: servers end one with some hundreds of them.
+it("asks as often as it likes on one connection", async () => {
+  using fleet = await scriptedFleet({ getStatus: () => ({}) });
+  const values = { ...security, controlplane: { host: "127.0.0.1", port: fleet.port } };
+  using client = FleetClient.connect(values, new AbortController().signal);
+  for (let asked = 0; asked < 2_500; asked++) await client.getStatus();
+});

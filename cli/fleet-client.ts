@@ -115,7 +115,10 @@ export class FleetClient implements Disposable {
     method: Parameters<typeof methodDefinition<I, O>>[0],
     request: MessageShape<I>,
   ): Promise<MessageShape<O>> {
-    for await (const response of this.#stream(method, request, answerMsMax)) return response;
+    let answer: MessageShape<O> | undefined;
+    // To its end: who leaves before the status resets the call, and a server ends a connection with many resets.
+    for await (const response of this.#stream(method, request, answerMsMax)) answer ??= response;
+    if (answer !== undefined) return answer;
     throw new ProgramError("failed", `control plane ${this.target} gave no answer`, { remedy: "ask again" });
   }
 

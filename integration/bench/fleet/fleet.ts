@@ -5,6 +5,7 @@
 import { makeBenchCertificates } from "../bench-certificates.ts";
 import type { Bench, Row } from "../bench.ts";
 import { coldAgents } from "./cold-agents.ts";
+import { questions } from "./questions.ts";
 import { reconnects } from "./reconnects.ts";
 import { resident } from "./resident.ts";
 import { rollingUpdate } from "./rolling-update.ts";
@@ -27,6 +28,7 @@ export const fleet: Bench = {
     const stage = await stageOf(context, agents, updated);
     await stage.load.connect();
     rows.push(...(await rollingUpdate(stage)));
+    rows.push(...(await questions(stage)));
     rows.push(...(await reconnects(stage)));
     rows.push(...(await stalledAgents(stage)));
     await endStage(stage);
