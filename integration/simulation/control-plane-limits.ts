@@ -20,7 +20,8 @@ export function drawLimits(random: Random): PipelineLimits {
       returnsPerSecond: 2,
     },
     transfer: {
-      partBytesMax: random.oneOf([150, 400, 400, 5_000]),
+      // Smaller ones keep who waits behind a slow node longer than a confirmation may take.
+      partBytesMax: random.oneOf([400, 400, 5_000]),
       deltaPartBytesMax: random.oneOf([100, 300, 300]),
       sharedDeltaRevisions: 2,
       oldDeltaPartBytesMax: 200,

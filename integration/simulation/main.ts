@@ -57,7 +57,11 @@ function ran(outcome: ThreadOutcome): void {
   counts.addAll(outcome.counts);
   events += outcome.events;
   done++;
-  if (outcome.violation !== undefined) failed.push(outcome);
+  if (outcome.violation !== undefined) {
+    failed.push(outcome);
+    // At once: a run that is ended early prints no summary.
+    process.stderr.write(`seed ${outcome.seed} failed\n`);
+  }
   const nowMs = performance.now();
   if (nowMs - saidMs < progressMs) return;
   saidMs = nowMs;
