@@ -58,7 +58,7 @@ export function pipelineMetrics(metrics: Metrics, catalog: Catalog, fanout: Stre
   gauge("weft_fanout_snapshots_in_flight", "Snapshots and repairs under way.", () => fanout.sizes.snapshots.inFlight);
   gauge(
     "weft_fanout_snapshots_stuck",
-    "Agents with a turn that do not read their snapshot or repair, or do not answer a digest query: they hold up no other.",
+    "Agents with a turn that do not read their snapshot or repair, read it slowly while others wait, or do not answer a digest query: they hold up no other.",
     () => fanout.sizes.snapshots.stuck,
   );
   gauge("weft_fanout_snapshots_waiting", "Agents that wait for their turn.", () => fanout.sizes.snapshots.waiting);

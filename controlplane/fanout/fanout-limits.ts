@@ -10,6 +10,8 @@ export interface FanoutLimits {
   readonly snapshotsMax: number;
   /** One of which a part is unread, or a question unanswered, for this long is stuck: it does not count among those in flight any more. */
   readonly snapshotStuckMs: number;
+  /** One that lasts longer does not count any more either, while others wait and fewer than `snapshotsStuckMax` do not count. Nobody is ended for it. */
+  readonly snapshotTurnMs: number;
   /** Beyond so many the one that has been stuck longest is ended, or gets a snapshot in place of the question. Each holds a part in memory. */
   readonly snapshotsStuckMax: number;
   readonly pace: PaceLimits;
@@ -32,6 +34,7 @@ export const fanoutLimits: FanoutLimits = {
   streamsMax: 20_000,
   snapshotsMax: 64,
   snapshotStuckMs: 2_000,
+  snapshotTurnMs: 5_000,
   snapshotsStuckMax: 64,
   pace: { perSecond: 1_000, burst: 8_192, perNodeSecond: 1, nodeBurst: 32, nodesMax: 20_000, retryMaxMs: 60_000 },
   retryAfterMs: 5_000,

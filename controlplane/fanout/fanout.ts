@@ -68,11 +68,13 @@ export class Fanout implements Streams {
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits, options.traceOf);
-    const { snapshotsMax, snapshotsStuckMax, pace, lingerMs } = options.fanoutLimits;
+    const { snapshotsMax, snapshotsStuckMax, snapshotTurnMs, pace, lingerMs } = options.fanoutLimits;
     this.#turns = new SnapshotQueue<Stream>({
       turnsMax: snapshotsMax,
       lentMax: snapshotsStuckMax,
       grantsPerTurn: options.fanoutLimits.streamsPerTurn,
+      turnMs: snapshotTurnMs,
+      now: options.now,
       granted: (stream) => this.#dispatch(stream, { kind: "granted" }),
       isStuck: (stream, nowMs) => this.#isStuck(stream, nowMs),
       end: (stream) => this.#dispatch(stream, { kind: "displaced" }),

@@ -5,6 +5,9 @@ import type { TurnLimits, Urgency } from "./snapshot-turns.ts";
 export interface SnapshotQueueOptions<T> extends TurnLimits {
   /** Turns granted in one turn of the event loop. */
   readonly grantsPerTurn: number;
+  /** One whose turn lasts longer lends it, while others wait and so many may. */
+  readonly turnMs: number;
+  readonly now: () => number;
   readonly granted: (of: T) => void;
   /** It has not read what was written for too long. */
   readonly isStuck: (of: T, nowMs: number) => boolean;
@@ -24,7 +27,7 @@ export class SnapshotQueue<T> {
     this.#turns = new SnapshotTurns(options);
   }
 
-  /** `inFlight` counts those that are stuck too. */
+  /** `inFlight` counts those that are stuck or slow too: `stuck`. */
   get sizes(): { readonly inFlight: number; readonly stuck: number; readonly waiting: number } {
     const { granted, lent, waiting } = this.#turns;
     return { inFlight: granted + lent, stuck: lent, waiting };
@@ -42,13 +45,15 @@ export class SnapshotQueue<T> {
     this.#grantLater();
   }
 
-  /** Lends the turns of those that are stuck to others. */
+  /** Lends the turns of those that are stuck to others, and of those that are slow. Nobody is ended for being slow. */
   tick(nowMs: number): void {
-    const { isStuck, end } = this.#options;
-    for (const holder of this.#turns.holders()) {
-      if (!isStuck(holder, nowMs)) continue;
-      const longest = this.#turns.lend(holder);
-      if (longest !== undefined) end(isStuck(longest, nowMs) ? longest : holder);
+    const { isStuck, end, turnMs } = this.#options;
+    for (const [holder, sinceMs] of this.#turns.holders()) {
+      if (isStuck(holder, nowMs)) {
+        if (!this.#turns.lend(holder)) end([...this.#turns.lenders()].find((of) => isStuck(of, nowMs)) ?? holder);
+      } else if (nowMs - sinceMs > turnMs && this.#turns.waiting > 0 && this.#turns.hasRoomToLend) {
+        this.#turns.lend(holder);
+      }
     }
     this.#grantLater();
   }
@@ -57,8 +62,9 @@ export class SnapshotQueue<T> {
     if (this.#isGranting || this.#turns.waiting === 0) return;
     this.#isGranting = true;
     setImmediate(() => {
+      const { grantsPerTurn, granted, now } = this.#options;
       this.#isGranting = false;
-      for (const of of this.#turns.grant(this.#options.grantsPerTurn)) this.#options.granted(of);
+      for (const of of this.#turns.grant(grantsPerTurn, now())) granted(of);
     });
   }
 }

@@ -5,7 +5,7 @@ import { SnapshotTurns } from "./snapshot-turns.ts";
 /** Grants one turn after the other, each given back at once. */
 function order(turns: SnapshotTurns<string>): string[] {
   const granted: string[] = [];
-  for (let next = turns.grant(1); next.length > 0; next = turns.grant(1)) {
+  for (let next = turns.grant(1, 0); next.length > 0; next = turns.grant(1, 0)) {
     granted.push(...next);
     for (const one of next) turns.release(one);
   }
@@ -32,20 +32,22 @@ describe("turns for snapshots", () => {
   test("no more at a time than there are turns", () => {
     const turns = new SnapshotTurns<string>({ turnsMax: 2, lentMax: 1 });
     for (const one of ["a", "b", "c"]) turns.request(one, "wrong");
-    assert.deepEqual(turns.grant(10), ["a", "b"]);
-    assert.deepEqual(turns.grant(10), []);
+    assert.deepEqual(turns.grant(10, 0), ["a", "b"]);
+    assert.deepEqual(turns.grant(10, 0), []);
     turns.release("a");
-    assert.deepEqual(turns.grant(10), ["c"]);
+    assert.deepEqual(turns.grant(10, 0), ["c"]);
   });
 
-  test("a turn that is lent makes room for another; beyond the limit the longest is named", () => {
+  test("a turn that is lent makes room for another; beyond the limit one must end", () => {
     const turns = new SnapshotTurns<string>({ turnsMax: 1, lentMax: 1 });
     for (const one of ["a", "b", "c"]) turns.request(one, "wrong");
-    assert.deepEqual(turns.grant(1), ["a"]);
-    assert.equal(turns.lend("a"), undefined);
-    assert.equal(turns.lend("a"), undefined, "it is lent already");
-    assert.deepEqual(turns.grant(1), ["b"]);
-    assert.equal(turns.lend("b"), "a");
+    assert.deepEqual(turns.grant(1, 0), ["a"]);
+    assert.equal(turns.lend("a"), true);
+    assert.equal(turns.lend("a"), true, "it is lent already");
+    assert.equal(turns.hasRoomToLend, false);
+    assert.deepEqual(turns.grant(1, 0), ["b"]);
+    assert.equal(turns.lend("b"), false);
+    assert.deepEqual([...turns.lenders()], ["a", "b"], "the longest first");
     turns.release("a");
     assert.deepEqual([turns.granted, turns.lent, turns.waiting], [0, 1, 1]);
     turns.request("b", "wrong");

@@ -2,8 +2,8 @@
  * Turns for snapshots and repairs: so many at a time. Streams whose node serves something wrong, or nothing, go before those that
  * only make sure of what they have, in order of asking; every fourth turn is for the latter, so that they are not starved.
  *
- * One that does not read would hold its turn until it is ended as stalled. After a while its turn is lent to the next one; how many
- * may be stuck like that is bounded, since each holds a part in memory.
+ * One that does not read would hold its turn until it is ended as stalled, one that reads slowly for as long as it likes. After a while
+ * the turn is lent to the next one; how many turns may be lent is bounded, since each holds a part in memory.
  */
 export type Urgency = "wrong" | "verify";
 
@@ -16,7 +16,8 @@ const verifyEvery = 4;
 
 export class SnapshotTurns<T> {
   readonly #limits: TurnLimits;
-  readonly #granted = new Set<T>();
+  /** By when it was granted. */
+  readonly #granted = new Map<T, number>();
   readonly #lent = new Set<T>();
   readonly #waiting: Readonly<Record<Urgency, Set<T>>> = { wrong: new Set(), verify: new Set() };
   #grants = 0;
@@ -30,7 +31,7 @@ export class SnapshotTurns<T> {
     return this.#granted.size;
   }
 
-  /** In flight, but stuck. */
+  /** In flight, but others have their turns. */
   get lent(): number {
     return this.#lent.size;
   }
@@ -39,9 +40,18 @@ export class SnapshotTurns<T> {
     return this.#waiting.wrong.size + this.#waiting.verify.size;
   }
 
-  /** Those whose turn counts. */
-  holders(): Iterable<T> {
+  get hasRoomToLend(): boolean {
+    return this.#lent.size < this.#limits.lentMax;
+  }
+
+  /** Those whose turn counts, each with when it was granted. */
+  holders(): Iterable<readonly [T, number]> {
     return this.#granted;
+  }
+
+  /** Those whose turn is lent, the longest first. */
+  lenders(): Iterable<T> {
+    return this.#lent;
   }
 
   request(of: T, urgency: Urgency): void {
@@ -58,22 +68,19 @@ export class SnapshotTurns<T> {
     this.#waiting.verify.delete(of);
   }
 
-  /** Another one may go while this one is stuck. Returns the one that has been stuck longest if there are too many: end it. */
-  lend(of: T): T | undefined {
-    if (!this.#granted.delete(of)) return undefined;
-    this.#lent.add(of);
-    if (this.#lent.size <= this.#limits.lentMax) return undefined;
-    for (const oldest of this.#lent) return oldest;
-    return undefined;
+  /** Another one may go while this one goes on. @returns False: too many are lent, and one of them must end. */
+  lend(of: T): boolean {
+    if (this.#granted.delete(of)) this.#lent.add(of);
+    return this.#lent.size <= this.#limits.lentMax;
   }
 
   /** Who goes next, at most `countMax`; each holds a turn from now on. */
-  grant(countMax: number): T[] {
+  grant(countMax: number, nowMs: number): T[] {
     const next: T[] = [];
     while (this.#granted.size < this.#limits.turnsMax && next.length < countMax) {
       const of = this.#next();
       if (of === undefined) break;
-      this.#granted.add(of);
+      this.#granted.set(of, nowMs);
       next.push(of);
     }
     return next;

@@ -15,13 +15,13 @@ export function drawLimits(random: Random): PipelineLimits {
       ...pipelineLimits.fanout,
       streamsPerTurn: 2,
       snapshotsMax: random.oneOf([1, 1, 2]),
+      snapshotTurnMs: 2_000,
       tickMs: 1_000,
       pace: { perSecond: 2, burst: 3, perNodeSecond: 0.5, nodeBurst: 4, nodesMax: 16, retryMaxMs: 5_000 },
       returnsPerSecond: 2,
     },
     transfer: {
-      // Smaller ones keep who waits behind a slow node longer than a confirmation may take.
-      partBytesMax: random.oneOf([400, 400, 5_000]),
+      partBytesMax: random.oneOf([150, 400, 400, 5_000]),
       deltaPartBytesMax: random.oneOf([100, 300, 300]),
       sharedDeltaRevisions: 2,
       oldDeltaPartBytesMax: 200,
