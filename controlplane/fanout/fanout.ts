@@ -68,15 +68,12 @@ export class Fanout implements Streams {
     this.#tickedMs = options.now();
     this.#sentBefore = new SentBefore(options.fanoutLimits.agentsRememberedMax);
     this.#transfers = new Transfers(options.catalog, options.transferLimits, options.traceOf);
-    const { snapshotsMax, snapshotsStuckMax, snapshotTurnMs, pace, lingerMs } = options.fanoutLimits;
+    const { pace, lingerMs } = options.fanoutLimits;
     this.#turns = new SnapshotQueue<Stream>({
-      turnsMax: snapshotsMax,
-      lentMax: snapshotsStuckMax,
-      grantsPerTurn: options.fanoutLimits.streamsPerTurn,
-      turnMs: snapshotTurnMs,
+      limits: options.fanoutLimits,
       now: options.now,
       granted: (stream) => this.#dispatch(stream, { kind: "granted" }),
-      isStuck: (stream, nowMs) => this.#isStuck(stream, nowMs),
+      stuckSinceMs: (stream) => stuckSinceMs(this.#steady.stateOf(stream)),
       end: (stream) => this.#dispatch(stream, { kind: "displaced" }),
       idle: () => this.#transfers.forgetCuts(),
     });
@@ -186,11 +183,6 @@ export class Fanout implements Streams {
   /** An agent says too much: it is not read for a while. */
   throttled(): void {
     this.#options.metrics.throttledStreams.inc();
-  }
-
-  #isStuck(stream: Stream, nowMs: number): boolean {
-    const sinceMs = stuckSinceMs(this.#steady.stateOf(stream));
-    return sinceMs !== undefined && nowMs - sinceMs > this.#options.fanoutLimits.snapshotStuckMs;
   }
 
   // With some time until it may come back.

@@ -3,21 +3,26 @@ import { describe, test } from "node:test";
 import { SnapshotQueue } from "./snapshot-queue.ts";
 
 const turnMs = 100;
+const stuckMs = 10;
+const limits = {
+  snapshotsMax: 1,
+  snapshotStuckMs: stuckMs,
+  snapshotTurnMs: turnMs,
+  snapshotsStuckMax: 2,
+  streamsPerTurn: 8,
+};
 
-/** One turn, two that may be lent. Whoever asks is granted as soon as it may be; who is in `stuck` reads nothing. */
+/** One turn, two that may be lent. Whoever asks is granted as soon as it may be; who stops reads nothing more. */
 class Turns {
-  readonly stuck = new Set<string>();
+  readonly #stuckSinceMs = new Map<string, number>();
   readonly granted: string[] = [];
   readonly ended: string[] = [];
   #nowMs = 0;
   readonly #queue = new SnapshotQueue<string>({
-    turnsMax: 1,
-    lentMax: 2,
-    grantsPerTurn: 8,
-    turnMs,
+    limits,
     now: () => this.#nowMs,
     granted: (of) => this.granted.push(of),
-    isStuck: (of) => this.stuck.has(of),
+    stuckSinceMs: (of) => this.#stuckSinceMs.get(of),
     end: (of) => {
       this.ended.push(of);
       this.#queue.release(of);
@@ -34,6 +39,10 @@ class Turns {
     this.#nowMs += ms;
     this.#queue.tick(this.#nowMs);
     await turnOfTheLoop();
+  }
+
+  stops(name: string): void {
+    this.#stuckSinceMs.set(name, this.#nowMs);
   }
 
   get lent(): number {
@@ -77,11 +86,13 @@ describe("turns for snapshots, over time", () => {
     const turns = new Turns();
     await turns.ask("slow", "first", "second", "last");
     await turns.after(turnMs + 1);
-    turns.stuck.add("first");
+    turns.stops("first");
+    await turns.after(stuckMs);
+    assert.deepEqual(turns.granted, ["slow", "first"]);
     await turns.after(1);
     assert.deepEqual([turns.granted, turns.ended], [["slow", "first", "second"], []]);
-    turns.stuck.add("second");
-    await turns.after(1);
+    turns.stops("second");
+    await turns.after(stuckMs + 1);
     assert.deepEqual([turns.granted, turns.ended], [["slow", "first", "second", "last"], ["first"]]);
   });
 
@@ -89,8 +100,8 @@ describe("turns for snapshots, over time", () => {
     const turns = new Turns();
     await turns.ask("a", "b", "c", "d");
     for (let i = 0; i < 2; i++) await turns.after(turnMs + 1);
-    turns.stuck.add("c");
-    await turns.after(1);
+    turns.stops("c");
+    await turns.after(stuckMs + 1);
     assert.deepEqual([turns.granted, turns.ended], [["a", "b", "c", "d"], ["c"]]);
   });
 });

@@ -1,16 +1,20 @@
 /** Grants turns for snapshots over the event loop, so that a queue of thousands neither recurses nor blocks it. */
+import type { FanoutLimits } from "./fanout-limits.ts";
 import { SnapshotTurns } from "./snapshot-turns.ts";
-import type { TurnLimits, Urgency } from "./snapshot-turns.ts";
+import type { Urgency } from "./snapshot-turns.ts";
 
-export interface SnapshotQueueOptions<T> extends TurnLimits {
-  /** Turns granted in one turn of the event loop. */
-  readonly grantsPerTurn: number;
-  /** One whose turn lasts longer lends it, while others wait and so many may. */
-  readonly turnMs: number;
+/** As `FanoutLimits` says of them. */
+export type SnapshotLimits = Pick<
+  FanoutLimits,
+  "snapshotsMax" | "snapshotStuckMs" | "snapshotTurnMs" | "snapshotsStuckMax" | "streamsPerTurn"
+>;
+
+export interface SnapshotQueueOptions<T> {
+  readonly limits: SnapshotLimits;
   readonly now: () => number;
   readonly granted: (of: T) => void;
-  /** It has not read what was written for too long. */
-  readonly isStuck: (of: T, nowMs: number) => boolean;
+  /** Since when it has not read what was written; undefined if it has. */
+  readonly stuckSinceMs: (of: T) => number | undefined;
   /** Too many are stuck; this one longest. */
   readonly end: (of: T) => void;
   /** None is in flight, and none waits. */
@@ -24,7 +28,8 @@ export class SnapshotQueue<T> {
 
   constructor(options: SnapshotQueueOptions<T>) {
     this.#options = options;
-    this.#turns = new SnapshotTurns(options);
+    const { snapshotsMax, snapshotsStuckMax } = options.limits;
+    this.#turns = new SnapshotTurns({ turnsMax: snapshotsMax, lentMax: snapshotsStuckMax });
   }
 
   /** `inFlight` counts those that are stuck or slow too: `stuck`. */
@@ -47,24 +52,30 @@ export class SnapshotQueue<T> {
 
   /** Lends the turns of those that are stuck to others, and of those that are slow. Nobody is ended for being slow. */
   tick(nowMs: number): void {
-    const { isStuck, end, turnMs } = this.#options;
-    for (const [holder, sinceMs] of this.#turns.holders()) {
-      if (isStuck(holder, nowMs)) {
-        if (!this.#turns.lend(holder)) end([...this.#turns.lenders()].find((of) => isStuck(of, nowMs)) ?? holder);
-      } else if (nowMs - sinceMs > turnMs && this.#turns.waiting > 0 && this.#turns.hasRoomToLend) {
-        this.#turns.lend(holder);
+    const turns = this.#turns;
+    for (const [holder, sinceMs] of turns.holders()) {
+      if (this.#isStuck(holder, nowMs)) {
+        if (turns.lend(holder)) continue;
+        this.#options.end([...turns.lenders()].find((of) => this.#isStuck(of, nowMs)) ?? holder);
+      } else if (nowMs - sinceMs > this.#options.limits.snapshotTurnMs && turns.waiting > 0 && turns.hasRoomToLend) {
+        turns.lend(holder);
       }
     }
     this.#grantLater();
+  }
+
+  #isStuck(of: T, nowMs: number): boolean {
+    const sinceMs = this.#options.stuckSinceMs(of);
+    return sinceMs !== undefined && nowMs - sinceMs > this.#options.limits.snapshotStuckMs;
   }
 
   #grantLater(): void {
     if (this.#isGranting || this.#turns.waiting === 0) return;
     this.#isGranting = true;
     setImmediate(() => {
-      const { grantsPerTurn, granted, now } = this.#options;
+      const { limits, granted, now } = this.#options;
       this.#isGranting = false;
-      for (const of of this.#turns.grant(grantsPerTurn, now())) granted(of);
+      for (const of of this.#turns.grant(limits.streamsPerTurn, now())) granted(of);
     });
   }
 }
