@@ -10,6 +10,7 @@ import { Counts } from "./counts.ts";
 import { differenceOf } from "./difference.ts";
 import { Invariants } from "./invariants.ts";
 import { Mix } from "./mix.ts";
+import type { Happening } from "./mix.ts";
 import { SimulatedNode } from "./node.ts";
 import { NodeFaults } from "./node-faults.ts";
 import { Random } from "./random.ts";
@@ -73,6 +74,28 @@ class Run {
   readonly #faults: NodeFaults;
   readonly #confirmations: Confirmations;
   readonly #mix: Mix;
+  readonly #acts: Record<Happening, (node: SimulatedNode) => void | Promise<void>> = {
+    change: () => this.#change(),
+    "wait for the head": () => this.#waitForHead(),
+    drain: () => this.#drain(),
+    slow: (node) => this.#faults.slow(node),
+    "spoil all": () => this.#spoilAll(),
+    "lose file": (node) => this.#faults.loseFile(node),
+    break: (node) => this.#faults.break(node),
+    freeze: (node) => this.#faults.freeze(node),
+    kill: (node) => this.#faults.kill(node),
+    "power failure": (node) => this.#faults.powerFail(node),
+    replace: (node) => this.#faults.replace(node),
+    spoil: (node) => this.#faults.corrupt(node),
+    "fill disk": (node) => this.#faults.fillDisk(node),
+    "lose source": () => this.#loseSource(),
+    confirm: () => this.#confirmations.confirm(this.#controlPlane),
+    "restart control plane": () => this.#restartControlPlane(),
+    "end worker": () => this.#endWorker(),
+    burst: () => {
+      for (let i = this.#random.integer(2, 12); i > 0; i--) this.#change();
+    },
+  };
   #controlPlane: SimulatedControlPlane | undefined;
   // Its clock, against ours.
   #skewMs = 0;
@@ -154,47 +177,9 @@ class Run {
     this.crashed(new Violation(why));
   }
 
-  async #step(): Promise<void> {
-    const random = this.#random;
-    const node = random.oneOf(this.#nodes);
-    switch (this.#mix.draw(random, this.#controlPlane?.isHolding === true)) {
-      case "change":
-        return this.#change();
-      case "wait for the head":
-        return this.#waitForHead();
-      case "drain":
-        return this.#drain();
-      case "slow":
-        return this.#faults.slow(node);
-      case "spoil all":
-        return this.#spoilAll();
-      case "lose file":
-        return this.#faults.loseFile(node);
-      case "break":
-        return this.#faults.break(node);
-      case "freeze":
-        return this.#faults.freeze(node);
-      case "kill":
-        return this.#faults.kill(node);
-      case "power failure":
-        return this.#faults.powerFail(node);
-      case "replace":
-        return this.#faults.replace(node);
-      case "spoil":
-        return this.#faults.corrupt(node);
-      case "fill disk":
-        return this.#faults.fillDisk(node);
-      case "lose source":
-        return this.#loseSource();
-      case "confirm":
-        return this.#confirmations.confirm(this.#controlPlane);
-      case "restart control plane":
-        return await this.#restartControlPlane();
-      case "end worker":
-        return this.#endWorker();
-      case "burst":
-        for (let i = random.integer(2, 12); i > 0; i--) this.#change();
-    }
+  #step(): void | Promise<void> {
+    const node = this.#random.oneOf(this.#nodes);
+    return this.#acts[this.#mix.draw(this.#random, this.#controlPlane?.isHolding === true)](node);
   }
 
   #change(): void {
