@@ -18,11 +18,13 @@ const [bpffs, cgroup] = process.argv.slice(2);
 if (bpffs !== undefined && cgroup !== undefined) {
   const dataplane = new KernelDataplane({ bpffs, cgroup, limits: { frontends: 64, backends: 64, services: 16 } });
   const { cursor } = await dataplane.open();
-  process.stdout.write(`open ${cursor?.revision ?? 0}\n`);
-  for (let revision = (cursor?.revision ?? 0) + 1; ; revision++) {
+  const first = (cursor?.revision ?? 0) + 1;
+  for (let revision = first; ; revision++) {
     const plans = plansAt(revision);
     const round = roundOf(revision, revision % 3 === 0 ? plans : [...plans, goneService("a/rare")]);
     await dataplane.apply(round, ignore);
+    // Whoever is told so and kills it finds at least this one.
+    if (revision === first) process.stdout.write(`applied ${revision}\n`);
     if (revision % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
 }
