@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Commit } from "./catalog/resource.ts";
+import { madeService } from "./catalog/made-resources.ts";
+import type { CompiledResource } from "./catalog/resource.ts";
 import { HeapCompaction } from "./heap-compaction.ts";
 
-const large = { puts: Array.from({ length: 20_000 }) } as unknown as Commit;
+const large = { puts: Array<CompiledResource>(20_000).fill(madeService("a/b")) };
 const idle = { inFlight: 0, stuck: 0, waiting: 0 };
 
 /** How often it looked at the snapshots until it compacted. */
