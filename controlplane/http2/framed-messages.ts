@@ -23,8 +23,7 @@ export function framedMessage(id: number, message: Uint8Array): Buffer {
   const bytes = frameHeaderBytes + payloadBytes;
   const framed = bytes > pooledBytesMax ? Buffer.allocUnsafeSlow(bytes) : Buffer.allocUnsafe(bytes);
   writeFrameHeader(framed, 0, payloadBytes, frameType.data, 0, id);
-  framed[frameHeaderBytes] = 0;
-  framed.writeUInt32BE(message.length, frameHeaderBytes + 1);
+  writeMessageHeader(framed, frameHeaderBytes, message);
   framed.set(message, frameHeaderBytes + messageHeaderBytes);
   lastId = id;
   lastMessage = message;
@@ -61,9 +60,15 @@ export function wholeFrames(
 }
 
 export function messageHeader(message: Uint8Array): Buffer {
-  const header = Buffer.alloc(messageHeaderBytes);
-  header.writeUInt32BE(message.length, 1);
+  const header = Buffer.allocUnsafe(messageHeaderBytes);
+  writeMessageHeader(header, 0, message);
   return header;
+}
+
+// Not compressed.
+function writeMessageHeader(into: Buffer, at: number, message: Uint8Array): void {
+  into[at] = 0;
+  into.writeUInt32BE(message.length, at + 1);
 }
 
 function framedInParts(message: Uint8Array): Buffer {
@@ -74,7 +79,7 @@ function framedInParts(message: Uint8Array): Buffer {
     const length = Math.min(payloadBytesMax, end - at);
     writeFrameHeader(framed, to, length, frameType.data, 0, sharedId);
     to += frameHeaderBytes;
-    if (at === 0) framed.set(messageHeader(message), to);
+    if (at === 0) writeMessageHeader(framed, to, message);
     const piece = message.subarray(Math.max(0, at - messageHeaderBytes), at + length - messageHeaderBytes);
     framed.set(piece, to + length - piece.length);
     to += length;
