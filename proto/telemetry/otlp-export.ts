@@ -41,6 +41,8 @@ export class OtlpExport implements Tracing {
   readonly #exported: Counter;
   readonly #failed: Counter;
   readonly #dropped: Counter;
+  /** The same as requests are asked. */
+  readonly #asked: string;
   readonly #exportMsMax: number;
   #waiting = 0;
   // Said once, until it works again.
@@ -51,6 +53,8 @@ export class OtlpExport implements Tracing {
   constructor({ url, resource, log, metrics, limitMs = exportMsMax }: TracingOptions & { readonly limitMs?: number }) {
     this.#log = log;
     this.#url = url;
+    const { protocol, host, pathname, search } = new URL(url);
+    this.#asked = `${protocol}//${host}${pathname}${search}`;
     this.#exportMsMax = limitMs;
     this.#resource = resourceFromAttributes({ ...resource, "service.version": version });
     const spans = metrics.counterWith(
@@ -95,9 +99,8 @@ export class OtlpExport implements Tracing {
 
   readonly #hearAnswer = (message: unknown): void => {
     const { request, response } = message as { readonly request: ClientRequest; readonly response: IncomingMessage };
-    const { protocol, host, pathname, search } = new URL(this.#url);
     const asked = `${request.protocol}//${String(request.getHeader("host"))}${request.path}`;
-    if (request.method === "POST" && asked === `${protocol}//${host}${pathname}${search}`)
+    if (request.method === "POST" && asked === this.#asked)
       this.#status = `${response.statusCode} ${response.statusMessage}`.trimEnd();
   };
 
@@ -131,9 +134,10 @@ export class OtlpExport implements Tracing {
           taken(spans.length, result);
           answer(result);
         };
-        const seconds = this.#exportMsMax / 1_000;
-        const error = new Error(`no connection, or no whole answer, within ${seconds} s`);
-        const timer = setTimeout(() => tell({ code: ExportResultCode.FAILED, error }), this.#exportMsMax).unref();
+        const timer = setTimeout(() => {
+          const error = new Error(`no connection, or no whole answer, within ${this.#exportMsMax / 1_000} s`);
+          tell({ code: ExportResultCode.FAILED, error });
+        }, this.#exportMsMax).unref();
         this.#status = undefined;
         inner.export(spans, tell);
       },
