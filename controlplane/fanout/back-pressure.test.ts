@@ -52,6 +52,26 @@ describe("snapshots that nobody reads", () => {
     await running.until(() => running.metric("weft_fanout_snapshots_in_flight") === 0, "the turns to be given back");
   });
 
+  test("nor do those that are read slowly, however long they take; nobody is ended for it", async () => {
+    // None counts as stuck within this test.
+    const fanout = { snapshotsMax: 1, snapshotStuckMs: 600_000, snapshotTurnMs: 50, snapshotsStuckMax: 2, tickMs: 10 };
+    const limits = { fanout, transfer: { partBytesMax: 2_048 } };
+    await using running = await started({ ...oneWorker, limits }, many(1, 4_000));
+    const slow = Array.from({ length: 2 }, (_, i) => running.agent(`slow-${i}`).hello());
+    for (const agent of slow) agent.stall();
+    const inFlight = (): number => running.metric("weft_fanout_snapshots_in_flight");
+    await running.until(() => inFlight() === 2, "the first to lend its turn to the second");
+    const good = running.agent("good").hello();
+    await good.untilRevision(1);
+    assert.equal(running.metric("weft_fanout_snapshots_stuck"), 2);
+    for (const agent of slow) agent.unstall();
+    await Promise.all(slow.map((agent) => agent.untilRevision(1)));
+    assert.deepEqual(
+      [...running.fleet.nodes.values()].map(({ left }) => left),
+      [undefined, undefined, undefined],
+    );
+  });
+
   test("are bounded: the one that has been stuck longest is ended", async () => {
     const fanout = { snapshotsMax: 1, snapshotStuckMs: 50, snapshotsStuckMax: 2, tickMs: 10, lingerMs: 100 };
     const limits = { fanout, transfer: { partBytesMax: 2_048 } };
