@@ -22,18 +22,22 @@ const bin = join(folder, "repo", "cli", "bin");
 const modules = join(folder, "repo", "node_modules", ".bin");
 const path = join(folder, "path");
 for (const made of [bin, modules, path]) mkdirSync(made, { recursive: true });
-copyFileSync(join(import.meta.dirname, "..", "cli", "bin", "weft"), join(bin, "weft"));
-chmodSync(join(bin, "weft"), 0o755);
+const programs = ["weft", "weft-agent", "weft-controlplane"];
+for (const program of programs) {
+  copyFileSync(join(import.meta.dirname, "..", "cli", "bin", "weft"), join(bin, program));
+  chmodSync(join(bin, program), 0o755);
+  symlinkSync(join("..", "repo", "cli", "bin", program), join(path, program));
+}
 writeFileSync(
   join(folder, "repo", "cli", "main.ts"),
   "const given: string[] = process.argv.slice(2);\nconsole.log(JSON.stringify([process.pid, ...given]));\n",
 );
-symlinkSync(join("..", "repo", "cli", "bin", "weft"), join(path, "weft"));
 
-// A Node of this version that only says which one it is.
+// A Node of this version that only says which one it is, and which flags it was given.
 function standIn(at: string, version: string): void {
   rmSync(at, { force: true });
-  writeFileSync(at, `#!/bin/sh\n[ "$1" = --version ] && echo ${version} && exit\necho "ran ${version}"\n`);
+  const flags = 'for flag; do case $flag in --*) echo "$flag" ;; *) break ;; esac; done';
+  writeFileSync(at, `#!/bin/sh\n[ "$1" = --version ] && echo ${version} && exit\necho "ran ${version}"\n${flags}\n`);
   chmodSync(at, 0o755);
 }
 
@@ -74,8 +78,32 @@ describe("a launcher, through a link, from a folder with blanks", () => {
   test("takes the Node of PATH if none is pinned", () => {
     rmSync(join(modules, "node"), { force: true });
     standIn(join(path, "node"), "v24.0.0");
-    assert.equal(run("plan").stdout, "ran v24.0.0\n");
+    assert.match(run("plan").stdout, /^ran v24.0.0\n/);
   });
+
+  const known = ["--disable-warning=DEP0123"];
+  const flagged = [
+    { command: ["weft", "plan", "--tls-cert", "a.crt"], flags: [] },
+    { command: ["weft-agent", "run"], flags: ["--no-allocation-site-pretenuring"] },
+    { command: ["weft-controlplane", "--insecure"], flags: [] },
+    { command: ["weft-controlplane", "--tls-cert", "a.crt"], flags: ["--external-memory-accounted-in-global-limit"] },
+  ];
+  for (const { command, flags } of flagged) {
+    const [program = "", ...args] = command;
+    test(`\`${command.join(" ")}\` gives flags of V8 to the pinned major only`, () => {
+      rmSync(join(modules, "node"), { force: true });
+      const given = (version: string): readonly string[] => {
+        standIn(join(path, "node"), version);
+        const done = spawnSync(program, args, { encoding: "utf8", env: { PATH: `${path}:/usr/bin:/bin` } });
+        return done.stdout.split("\n").slice(1, -1);
+      };
+      assert.deepEqual(given("v24.0.0"), [...known, ...flags]);
+      assert.deepEqual(given("v26.1.0"), known);
+      // This one must know them, too.
+      const { status } = spawnSync(process.execPath, [...known, ...flags, "--eval", ""]);
+      assert.equal(status, 0);
+    });
+  }
 
   for (const version of ["v20.20.2", "v22.19.0"]) {
     test(`refuses Node ${version} in one line with a remedy`, () => {

