@@ -5,8 +5,9 @@
  */
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { fromErrno } from "./errno.ts";
-import { ProgramError, messageOf } from "./errors.ts";
+import { ProgramError, messageOf, printProgramError } from "./errors.ts";
 import type { Log } from "./log.ts";
 
 export interface TlsFileNames {
@@ -50,12 +51,12 @@ export function watchTlsFiles(
       const next = readTlsFiles(names);
       lastComplaint = "";
       if (isSame(current, next)) return;
+      changed(next);
       current = next;
       warnIfExpired(next, options.log);
-      changed(next);
       options.log.info("certificates reloaded", { ca: names.ca[1], certificate: names.identity?.cert[1] });
     } catch (error) {
-      const complaint = messageOf(error);
+      const complaint = error instanceof ProgramError ? printProgramError(error) : messageOf(error);
       if (complaint !== lastComplaint)
         options.log.error("certificates not reloaded, the last good ones stay", { error: complaint });
       lastComplaint = complaint;
@@ -83,12 +84,36 @@ export function readTlsFiles(names: TlsFileNames): TlsMaterial {
       "give the pair that belongs together",
     );
   }
-  return { ca, identity: { cert, key } };
+  const identity = { cert, key };
+  checkUse(names.identity, identity);
+  return { ca, identity };
+}
+
+// A key that is too small, or a hash that is too weak, is refused where it is used only.
+function checkUse(names: NonNullable<TlsFileNames["identity"]>, identity: NonNullable<TlsMaterial["identity"]>): void {
+  try {
+    createSecureContext(identity);
+  } catch (error) {
+    throw invalid(
+      `${printName(names.cert)} cannot be used with ${printName(names.key)}: ${messageOf(error)}`,
+      "give a certificate of a key of at least 2048 bits (RSA) or 256 (EC), signed with SHA-256",
+      error,
+    );
+  }
 }
 
 function readPem(name: readonly [string, string]): Buffer {
   const bytes = read(name);
-  if (certificatesIn(bytes).length > 0) return bytes;
+  const begun = bytes.toString("latin1").split("-----BEGIN CERTIFICATE").length - 1;
+  const whole = certificatesIn(bytes).length;
+  // One of several authorities less would shut out all whom it vouches for.
+  if (whole < begun) {
+    throw invalid(
+      `${printName(name)} ends within a certificate, or has a damaged one`,
+      "write it whole; by a rename, if programs are to read it meanwhile",
+    );
+  }
+  if (whole > 0) return bytes;
   throw invalid(`${printName(name)} has no PEM certificate`, 'it must have a block "-----BEGIN CERTIFICATE-----"');
 }
 
