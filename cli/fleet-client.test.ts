@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { it } from "node:test";
 import { FleetClient } from "./fleet-client.ts";
 import { scriptedFleet } from "./scripted-fleet.ts";
@@ -25,4 +28,18 @@ it("asks as often as it likes on one connection", async () => {
   const values = { ...security, controlplane: { host: "127.0.0.1", port: fleet.port } };
   using client = FleetClient.connect(values, new AbortController().signal);
   for (let asked = 0; asked < 2_500; asked++) await client.getStatus();
+});
+
+it("is interrupted at once, also while it dials who does not answer", async (t) => {
+  const silent = createServer((socket) => void t.after(() => socket.destroy())).listen(0, "127.0.0.1");
+  t.after(() => silent.close());
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const stop = new AbortController();
+  const accepted = once(silent, "connection");
+  using client = FleetClient.connect({ ...security, controlplane: { host: "127.0.0.1", port } }, stop.signal);
+  const answer = assert.rejects(client.getStatus(), /^ProgramError: interrupted$/);
+  await accepted;
+  stop.abort();
+  await answer;
 });

@@ -153,16 +153,19 @@ export class FleetClient implements Disposable {
     }
   }
 
-  // Until the connection stands or failed once; a call made then tells why. A host that swallows packets would take minutes.
+  // Until the connection stands or failed once, when a call tells why, or nobody wants it any more. A host that swallows packets would take minutes.
   async #dial(): Promise<void> {
     const channel = this.#client.getChannel();
     const deadlineMs = Date.now() + answerMsMax;
-    for (;;) {
+    while (!this.#signal.aborted) {
       const state = channel.getConnectivityState(true);
       if (state === connectivityState.READY || state === connectivityState.TRANSIENT_FAILURE) return;
-      const change = await new Promise<Error | undefined>((resolve) =>
-        channel.watchConnectivityState(state, deadlineMs, resolve),
-      );
+      const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+      const interrupt = (): void => resolve(undefined);
+      this.#signal.addEventListener("abort", interrupt, { once: true });
+      channel.watchConnectivityState(state, deadlineMs, resolve);
+      const change = await promise;
+      this.#signal.removeEventListener("abort", interrupt);
       if (change === undefined) continue;
       throw new ProgramError(
         "unreachable",
