@@ -23,7 +23,12 @@ const body = `
     const aborted = once(signal, "abort");
     console.log("waiting");
     await aborted;
-    return 0;
+    console.log("asked");
+    switch (process.argv[1]) {
+      case "ends": return 0;
+      case "fails": throw new Error("interrupted");
+      case "goes on": return await new Promise(() => setInterval(() => {}, 60_000));
+    }
   });`;
 const script = `
   ip link set lo up
@@ -32,19 +37,26 @@ const script = `
   mount --bind /run/resolv.conf /etc/resolv.conf
   exec "$@"`;
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
+for (const [what, signals] of [
+  ["ends", ["SIGTERM"]],
+  ["ends", ["SIGINT"]],
+  ["fails", ["SIGINT"]],
+  ["goes on", ["SIGINT", "SIGTERM"]],
+] as const) {
   test(
-    `a program that is asked to end by ${signal} does not wait for a name server that does not answer`,
+    `a program that ${what} when it is asked to by ${signals.join(" and ")} does not wait for a name server that does not answer`,
     { skip },
     async () => {
       const own = ["--net", "--mount", "sh", "-ec", `mount -t tmpfs tmpfs /run\n${script}`, "sh"];
-      const node = [process.execPath, "--input-type=module", "--eval", body];
-      const child = spawn("unshare", [...own, ...node], { stdio: ["ignore", "pipe", "inherit"] });
+      const node = [process.execPath, "--input-type=module", "--eval", body, what];
+      const child = spawn("unshare", [...own, ...node], { stdio: ["ignore", "pipe", "ignore"] });
       const timer = setTimeout(() => child.kill("SIGKILL"), endLimitMs);
       const ended = once(child, "exit");
-      await Promise.race([once(child.stdout, "data"), ended]);
-      child.kill(signal);
-      assert.deepEqual(await ended, [null, signal]);
+      for (const signal of signals) {
+        await Promise.race([once(child.stdout, "data"), ended]);
+        child.kill(signal);
+      }
+      assert.deepEqual(await ended, [null, signals.at(-1)]);
       clearTimeout(timer);
     },
   );

@@ -31,7 +31,7 @@ export function runMain(program: string, main: (signal: AbortSignal) => Promise<
     ["SIGTERM", 143],
   ] as const) {
     process.on(name, () => {
-      if (stop.signal.aborted) process.exit(code);
+      if (stop.signal.aborted) endOrDie(code, name);
       stop.abort(name);
     });
   }
@@ -40,9 +40,10 @@ export function runMain(program: string, main: (signal: AbortSignal) => Promise<
   });
   process.on("uncaughtException", (error) => process.exit(report(program, error)));
   process.on("unhandledRejection", (error) => process.exit(report(program, error)));
+  const asked = (): StopSignal | undefined => stop.signal.reason as StopSignal | undefined;
   main(stop.signal).then(
-    (code) => end(code, stop.signal.reason as StopSignal | undefined),
-    (error: unknown) => process.exit(report(program, error)),
+    (code) => end(code, asked()),
+    (error: unknown) => endOrDie(report(program, error), asked()),
   );
 }
 
