@@ -31,7 +31,7 @@ it("asks as often as it likes on one connection", async () => {
 });
 
 it("is interrupted at once, also while it dials who does not answer", async (t) => {
-  const silent = createServer((socket) => void t.after(() => socket.destroy())).listen(0, "127.0.0.1");
+  const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, "127.0.0.1");
   t.after(() => silent.close());
   await once(silent, "listening");
   const { port } = silent.address() as AddressInfo;

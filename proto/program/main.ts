@@ -49,7 +49,7 @@ export function runMain(program: string, main: (signal: AbortSignal) => Promise<
 
 // At its exit Node waits for name lookups under way: half a minute and more where no name server answers, and nothing can cancel them. A
 // program that is asked to end then ends by that signal instead of its code.
-function endOrDie(code: ExitCode, asked: StopSignal | undefined): void {
+function endOrDie(code: number, asked: StopSignal | undefined): void {
   if (asked !== undefined && process.getActiveResourcesInfo().includes("GetAddrInfoReqWrap")) {
     process.removeAllListeners(asked);
     process.kill(process.pid, asked);
