@@ -1,5 +1,15 @@
 import assert from "node:assert/strict";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
@@ -125,6 +135,56 @@ describe("the state file", () => {
     assert.equal(lines.filter((line) => line.includes("no space left")).length, 1);
   });
 
+  it("goes on with its journal where a whole snapshot does not fit beside it", async () => {
+    let nowMs = 0;
+    let isFull = false;
+    const noSpace = (): never => {
+      // Nor can what was begun be removed.
+      const begun = join(folder, "state.weft.new");
+      rmSync(begun);
+      mkdirSync(begun);
+      throw new Error("ENOSPC: no space left on device, write");
+    };
+    const { file } = open({ nowMs: () => nowMs, write: (fd, bytes) => (isFull ? noSpace() : writeSync(fd, bytes)) });
+    using overgrown = file;
+    for (let i = 0; !file.wantsSnapshot; i++) {
+      file.append(
+        write(
+          1 + i,
+          Array.from({ length: 500 }, (_, n) => backend(n % 200)),
+        ),
+      );
+    }
+    isFull = true;
+    await overgrown.rewrite(write(900, [web]));
+    isFull = false;
+    assert.deepEqual([overgrown.isStale, overgrown.wantsSnapshot], [false, false]);
+    overgrown.append(write(901, [web]));
+    assert.equal(open().saved?.cursor?.revision, 901);
+    assert.match(lines.join(""), /warn cannot write the state on disk anew: ENOSPC.*free space or fix/);
+    nowMs += snapshotRetryMs;
+    assert.equal(overgrown.wantsSnapshot, true);
+    rmdirSync(join(folder, "state.weft.new"));
+    await overgrown.rewrite(write(902, [web]));
+    assert.equal(open().saved?.cursor?.revision, 902);
+    assert.match(lines.at(-1) ?? "", /current again/);
+  });
+
+  for (const removed of ["state.weft", "."]) {
+    it(`is written again when somebody removes ${removed === "." ? "its folder" : "it"}`, async () => {
+      using file = open().file;
+      file.append(write(5, [web]));
+      assert.equal(file.wantsSnapshot, false);
+      rmSync(join(folder, removed), { recursive: true });
+      assert.deepEqual([file.wantsSnapshot, file.isStale], [true, true]);
+      assert.match(lines.join(""), /error cannot write the state on disk: somebody has removed it/);
+      await file.rewrite(write(5, [web]));
+      file.append(write(6, [backend(1)]));
+      assert.equal(file.isStale, false);
+      assert.deepEqual(ids(open().saved), [web.id, backend(1).id]);
+    });
+  }
+
   it("goes on without a folder that can be written", () => {
     rmSync(folder, { recursive: true });
     writeFileSync(folder, "");
@@ -143,6 +203,13 @@ describe("the state folder", () => {
     assert.equal(statSync(inner).mode & 0o777, 0o700);
     assert.equal(statSync(join(inner, "identity.json")).mode & 0o777, 0o600);
     assert.notEqual(openStateFolder(join(folder, "c"), "n1", silentLog), instance);
+  });
+
+  it("is opened again without a change, as on a file system that has become read-only", () => {
+    openStateFolder(folder, "n1", silentLog);
+    const { ctimeNs } = statSync(folder, { bigint: true });
+    openStateFolder(folder, "n1", silentLog);
+    assert.equal(statSync(folder, { bigint: true }).ctimeNs, ctimeNs);
   });
 
   it("is refused for another node, naming both", () => {

@@ -1,12 +1,13 @@
 /**
  * The state on disk: one file of a snapshot and an appended journal (state-codec.ts), replaced whole by rename when the journal
  * outgrows the snapshot. Never fatal: a disk that cannot be written leaves the node serving, with `isStale` set, and a whole
- * snapshot is tried again every 30 s.
+ * snapshot is tried again every 30 s. So is one that does not fit beside a journal that still goes on.
  */
 import {
   closeSync,
   constants,
   fdatasync,
+  fstatSync,
   ftruncateSync,
   openSync,
   readFileSync,
@@ -14,11 +15,12 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errnoOf } from "@weft/proto/program/errno.ts";
 import { messageOf } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
+import { makeFolder } from "@weft/proto/program/make-folder.ts";
 import { encodeHeader, encodeWrite, headerBytes, readState } from "./state-codec.ts";
 import type { SavedState, StateWrite } from "./state-codec.ts";
 
@@ -52,6 +54,8 @@ export class StateFile implements Disposable {
   #snapshotBytes = 0;
   #journalBytes = 0;
   #staleSinceMs: number | undefined;
+  // The journal goes on, but a whole snapshot failed.
+  #isOvergrown = false;
   #retryAtMs = 0;
   // Journal records since the snapshot that is being written was taken.
   #meanwhile: Uint8Array[] | undefined;
@@ -81,10 +85,15 @@ export class StateFile implements Disposable {
     return this.#snapshotBytes + this.#journalBytes;
   }
 
-  /** A whole snapshot is due: the next moment at which the store is what was journaled should give one to `rewrite`. */
+  /**
+   * A whole snapshot is due: the next moment at which the store is what was journaled should give one to `rewrite`. Asked every second:
+   * here it is noticed that somebody has removed the file.
+   */
   get wantsSnapshot(): boolean {
     if (this.#meanwhile !== undefined || this.#isClosed) return false;
-    if (this.#fd === undefined) return this.#nowMs() >= this.#retryAtMs;
+    this.#checkName();
+    if (this.#nowMs() < this.#retryAtMs) return false;
+    if (this.#fd === undefined) return true;
     return this.#journalBytes > Math.max(this.#snapshotBytes, journalBytesMin);
   }
 
@@ -115,6 +124,8 @@ export class StateFile implements Disposable {
     let fd: number | undefined;
     this.#meanwhile = [];
     try {
+      // Whoever emptied /var may have taken the folder, too.
+      makeFolder(dirname(this.#path), 0o700);
       fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND, 0o600);
       this.#writeAll(fd, encodeHeader());
       let size = headerBytes;
@@ -134,20 +145,24 @@ export class StateFile implements Disposable {
       }
       if (this.#isClosed) return;
       renameSync(temporary, this.#path);
-      if (this.#fd !== undefined) closeSync(this.#fd);
+      if (this.#fd !== undefined) close(this.#fd);
       this.#fd = fd;
       fd = undefined;
       this.#snapshotBytes = size;
       this.#journalBytes = journal;
-      if (this.#staleSinceMs !== undefined) this.#log.info("state on disk is current again", { file: this.#path });
+      if (this.isStale || this.#isOvergrown) {
+        this.#log.info("state on disk is current again", { file: this.#path });
+      }
       this.#staleSinceMs = undefined;
+      this.#isOvergrown = false;
     } catch (error) {
-      this.#failed(error);
+      if (this.#fd === undefined) this.#failed(error);
+      else this.#overgrown(error);
     } finally {
       this.#meanwhile = undefined;
       if (fd !== undefined) {
-        closeSync(fd);
-        remove(temporary);
+        close(fd);
+        removeIfPossible(temporary);
       }
     }
   }
@@ -155,7 +170,7 @@ export class StateFile implements Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     clearTimeout(this.#syncTimer);
-    if (this.#fd !== undefined) closeSync(this.#fd);
+    if (this.#fd !== undefined) close(this.#fd);
     this.#fd = undefined;
   }
 
@@ -213,8 +228,33 @@ export class StateFile implements Disposable {
     for (let at = 0; at < bytes.length;) at += this.#write(fd, bytes.subarray(at));
   }
 
+  // What is appended to a file that has lost its name is lost.
+  #checkName(): void {
+    if (this.#fd === undefined) return;
+    try {
+      if (fstatSync(this.#fd).nlink > 0) return;
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#failed(new Error("somebody has removed it"));
+    // Nothing is wrong with the disk.
+    this.#retryAtMs = 0;
+  }
+
+  #overgrown(error: unknown): void {
+    this.#retryAtMs = this.#nowMs() + snapshotRetryMs;
+    if (this.#isOvergrown) return;
+    this.#isOvergrown = true;
+    this.#log.warn(
+      `cannot write the state on disk anew: ${messageOf(error)}; nothing is lost, but its journal goes on growing: free space ` +
+        `or fix ${this.#path}; tried again every ${snapshotRetryMs / 1_000} s`,
+      { bytes: this.bytes },
+    );
+  }
+
   #failed(error: unknown): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
+    if (this.#fd !== undefined) close(this.#fd);
     this.#fd = undefined;
     this.#retryAtMs = this.#nowMs() + snapshotRetryMs;
     if (this.#staleSinceMs !== undefined) return;
@@ -244,6 +284,22 @@ function dataSync(fd: number): Promise<void> {
   return new Promise((resolve, reject) => {
     fdatasync(fd, (error) => (error === null ? resolve() : reject(error)));
   });
+}
+
+function close(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // What the disk says now of what was written is known already, or does not matter any more.
+  }
+}
+
+function removeIfPossible(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // A file system that has become read-only keeps it; the next snapshot writes over it.
+  }
 }
 
 function remove(path: string): void {

@@ -1,5 +1,5 @@
 /** The agent's folder on disk: whose it is, and the random id that tells this agent from an impostor of the same node name. */
-import { chmodSync, linkSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { errnoOf, fromErrno } from "@weft/proto/program/errno.ts";
@@ -7,11 +7,14 @@ import { ProgramError } from "@weft/proto/program/errors.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { makeFolder } from "@weft/proto/program/make-folder.ts";
 
+const folderMode = 0o700;
+
 /** Makes the folder (0700) if it is missing, and says its instance id. Never 0. @throws ProgramError: another node's folder. */
 export function openStateFolder(folder: string, node: string, log: Log): bigint {
   try {
-    makeFolder(folder, 0o700);
-    chmodSync(folder, 0o700);
+    makeFolder(folder, folderMode);
+    // A file system that has become read-only still has the last state.
+    if ((statSync(folder).mode & 0o777) !== folderMode) chmodSync(folder, folderMode);
     return claim(join(folder, identityFileName), folder, node, log);
   } catch (error) {
     throw fromErrno(error, `use the state folder ${folder}`);
