@@ -1,7 +1,7 @@
 /**
  * What a client can do wrong below the messages of the protocol, from bytes that are no HTTP/2 to floods of good ones: each is
  * ended for a reason that is counted, and one good agent follows every change meanwhile. (What a message can have wrong:
- * `discovery-service.test.ts`.)
+ * `broken-rules.test.ts`.)
  */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,7 +1,7 @@
 /**
  * What grpc-js 1.14 (pinned) does not offer in public: why it ended a call by itself, a way to end a call whose reader is stuck,
  * and bounds of one call. All are found on the object inside a call; if it does not look as expected the calls still work,
- * without these. `discovery-service.test.ts` and `bad-input.test.ts` fail if grpc-js changes.
+ * without these. `discovery-service.test.ts`, `broken-rules.test.ts` and `bad-input.test.ts` fail if grpc-js changes.
  */
 import type { ServerDuplexStream, StatusObject } from "@grpc/grpc-js";
 

@@ -1,23 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { RunningPipeline } from "../running-pipeline.ts";
-import { endpoints, service } from "../scripted-source.ts";
 import { HeldResources } from "./held-resources.ts";
 import type { ScriptedAgent } from "./scripted-agent.ts";
-
-/** A control plane whose first commit holds one service with these addresses. */
-async function started(epochMs: number, addresses: readonly string[]): Promise<RunningPipeline> {
-  const running = await RunningPipeline.start({ epochMs });
-  running.source.give(service("a/b"), endpoints("a/b", addresses));
-  running.source.synced();
-  return running;
-}
+import { started } from "./testing-service.ts";
 
 describe("agents that come back with the same state after a restart with other content", () => {
   // What they hold: of another control plane, with one backend too much.
   const old = async (): Promise<HeldResources> => {
     const held = new HeldResources();
-    await using running = await started(1_000, ["10.1.0.1", "10.1.0.2"]);
+    await using running = await started({ epochMs: 1_000 }, ["10.1.0.1", "10.1.0.2"]);
     await running.agent("n1", { held }).hello().untilRevision(1);
     held.reconnected();
     return held;
@@ -33,7 +24,7 @@ describe("agents that come back with the same state after a restart with other c
 
   test("one is asked, all are sent the same", async () => {
     const held = await old();
-    await using running = await started(2_000, ["10.1.0.1"]);
+    await using running = await started({ epochMs: 2_000 }, ["10.1.0.1"]);
     const agents: ScriptedAgent[] = [];
     for (let i = 0; i < 5; i++) {
       const agent = running.agent(`n${i}`, { held: copyOf(held) }).hello();
@@ -50,7 +41,7 @@ describe("agents that come back with the same state after a restart with other c
 
   test("one that gives the digest of others is found by the heartbeat after the repair", async () => {
     const held = await old();
-    await using running = await started(2_000, ["10.1.0.1"]);
+    await using running = await started({ epochMs: 2_000 }, ["10.1.0.1"]);
     const honest = running.agent("n1", { held: copyOf(held) }).hello();
     await honest.until((agent) => agent.held.cursor?.epoch.createdMs === 2_000, "the new epoch");
     const odd = copyOf(held);

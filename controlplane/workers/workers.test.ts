@@ -6,15 +6,9 @@ import { noTriggers } from "@weft/proto/trigger-times.ts";
 import { revision } from "@weft/proto/cursor.ts";
 import { cursorMessage, cursorOf } from "../fanout/scripted-agent.ts";
 import type { ScriptedAgent } from "../fanout/scripted-agent.ts";
-import { RunningPipeline } from "../running-pipeline.ts";
-import { endpoints, service } from "../scripted-source.ts";
-
-async function started(): Promise<RunningPipeline> {
-  const running = await RunningPipeline.start({ workers: 2 });
-  running.source.give(service("a/b"), endpoints("a/b", ["10.1.0.1"]));
-  running.source.synced();
-  return running;
-}
+import { started } from "../fanout/testing-service.ts";
+import type { RunningPipeline } from "../running-pipeline.ts";
+import { endpoints } from "../scripted-source.ts";
 
 // The kernel spreads connections by chance: of so many, both workers have some but once in 500,000 runs.
 const many = 20;
@@ -29,7 +23,7 @@ async function allAtHead(running: RunningPipeline, agents: readonly ScriptedAgen
 }
 
 test("agents of both workers get every commit, and all acks reach the fleet", async () => {
-  await using running = await started();
+  await using running = await started({ workers: 2 });
   const agents = manyAgents(running);
   await Promise.all(agents.map((agent) => agent.untilRevision(1)));
   running.source.give(endpoints("a/b", ["10.1.0.1", "10.1.0.2"]));
@@ -41,7 +35,7 @@ test("agents of both workers get every commit, and all acks reach the fleet", as
 });
 
 test("the same agent again and again: each stream replaces the one before, wherever it was", async () => {
-  await using running = await started();
+  await using running = await started({ workers: 2 });
   let agent = running.agent("n1").hello();
   await agent.untilRevision(1);
   for (let i = 0; i < 10; i++) {
@@ -60,7 +54,7 @@ test("the same agent again and again: each stream replaces the one before, where
 });
 
 test("another agent of the same name is refused on either worker", async () => {
-  await using running = await started();
+  await using running = await started({ workers: 2 });
   const first = running.agent("n1").hello();
   await first.untilRevision(1);
   for (let i = 0; i < 10; i++) {
@@ -71,7 +65,7 @@ test("another agent of the same name is refused on either worker", async () => {
 });
 
 test("a later epoch renames the history on both workers", async () => {
-  await using running = await started();
+  await using running = await started({ workers: 2 });
   const agents = manyAgents(running);
   await Promise.all(agents.map((agent) => agent.untilRevision(1)));
   const later = { createdMs: Date.now() + 60_000, random: 5 };
@@ -91,7 +85,7 @@ test("a later epoch renames the history on both workers", async () => {
 });
 
 test("workers that fail are started again, and agents that come back find the head", async () => {
-  await using running = await started();
+  await using running = await started({ workers: 2 });
   const agents = manyAgents(running);
   await Promise.all(agents.map((agent) => agent.untilRevision(1)));
   await running.until(() => running.fleet.nodes.size === many, "all connected");
