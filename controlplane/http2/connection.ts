@@ -13,8 +13,7 @@ import type { Carrier } from "./call.ts";
 import type { ConnectionOptions } from "./connection-options.ts";
 import { ConnectionError, errorCode, frame, frameFlag, frameHeaderBytes, frameType, goawayFrame } from "./frames.ts";
 import { initialWindowBytes, resetFrame, setting, settingsAck } from "./frames.ts";
-import { payloadBytesMax, windowBytesMax, windowUpdateFrame } from "./frames.ts";
-import type { ErrorCode } from "./frames.ts";
+import { payloadBytesMax, windowBytesMax, windowUpdateFrame, type ErrorCode } from "./frames.ts";
 import { FrameReader } from "./frame-reader.ts";
 import type { Frame } from "./frame-reader.ts";
 import { checkFrame, emptyGrant, largeGrant, readSettings, tooMuch, withoutPadding } from "./frame-rules.ts";
@@ -23,6 +22,7 @@ import type { CallHeaders } from "./header-block.ts";
 import { isRequest } from "./header-rules.ts";
 import { settingsOf } from "./our-settings.ts";
 import { HeldFrames } from "./held-frames.ts";
+import { readNoMore, readQuickly, writeQuickly } from "./quick-socket.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 
 /** Of what concerns all calls. */
@@ -73,7 +73,7 @@ export class Connection implements Carrier {
 
   /** @param first What was read of the socket already. */
   start(first: Buffer): void {
-    this.#socket.on("data", this.#onData);
+    readQuickly(this.#socket, this.#onData);
     this.#socket.on("close", this.#onClose);
     this.#socket.on("error", ignore);
     this.#socket.write(settingsOf(this.#options.bounds));
@@ -103,7 +103,7 @@ export class Connection implements Carrier {
     this.#frames.earn(this.#options.bounds.framesPerSent * Math.ceil(bytes.length / payloadBytesMax));
     const answers = this.#answers;
     if (answers.length > 0) this.#answers = [];
-    this.#socket.write(answers.length > 0 ? Buffer.concat([...answers, bytes]) : bytes, done);
+    writeQuickly(this.#socket, answers.length > 0 ? Buffer.concat([...answers, bytes]) : bytes, done);
   }
 
   answer(bytes: Uint8Array): void {
@@ -347,7 +347,7 @@ export class Connection implements Carrier {
     if (this.#answers.length > 0) this.#sendAnswers();
     this.#phase = "passed";
     const socket = this.#socket;
-    socket.off("data", this.#onData);
+    readNoMore(socket, this.#onData);
     socket.off("close", this.#onClose);
     socket.pause();
     const held = this.#held?.followedBy(this.#reader.rest());
