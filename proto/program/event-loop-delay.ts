@@ -4,7 +4,8 @@ import type { Histogram, Metrics } from "./metrics.ts";
 const everyMs = 10;
 /** Seconds. Timers of Node are up to 1 ms late by themselves. */
 const bounds: readonly number[] = [
-  0.001, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+  0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.007, 0.008, 0.009, 0.01, 0.0125, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5,
+  1, 2.5, 5,
 ];
 
 /** Of this thread. */
