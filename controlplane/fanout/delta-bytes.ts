@@ -8,6 +8,7 @@ import type { ResourceId } from "@weft/proto/ids.ts";
 import { parseHex, wireNodesPerMillion } from "@weft/proto/telemetry/trace-context.ts";
 import type { TraceContext } from "@weft/proto/telemetry/trace-context.ts";
 import type { TriggerTimes } from "@weft/proto/trigger-times.ts";
+import { varintBytes, writeVarint } from "@weft/proto/varint.ts";
 import type { EncodedResource } from "../catalog/resource.ts";
 
 /** One message of a delta. */
@@ -199,19 +200,4 @@ function packedEntryBytes(values: readonly number[]): number {
 
 function packedBytes(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + varintBytes(value), 0);
-}
-
-// Numbers up to 2^53: shifts would cut them to 32 bits.
-function varintBytes(value: number): number {
-  let size = 1;
-  for (let rest = value; rest >= 128; rest = Math.floor(rest / 128)) size++;
-  return size;
-}
-
-function writeVarint(bytes: Uint8Array, start: number, value: number): number {
-  let at = start;
-  let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes[at++] = (rest % 128) | 0x80;
-  bytes[at++] = rest;
-  return at;
 }

@@ -1,10 +1,10 @@
 /** Metrics of the fleet. Described in docs/metrics.md. */
 import { latencyBuckets } from "@weft/proto/program/metrics.ts";
 import type { Metrics } from "@weft/proto/program/metrics.ts";
-import { failuresOf } from "./fleet-status.ts";
 import type { Fleet } from "./fleet.ts";
 import { categoryNames } from "./missing-reason.ts";
 import { countNodes } from "./node-state.ts";
+import { failuresOf } from "./node-status.ts";
 
 const deltaBytesBuckets = [64, 128, 256, 512, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 16_777_216];
 

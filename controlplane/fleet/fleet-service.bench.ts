@@ -2,19 +2,19 @@
  * What the fleet costs at 5,000 nodes, with everything that listens to it: acks, and the questions of `weft` over real grpc-js.
  * Run it by `node controlplane/fleet/fleet-service.bench.ts`; the numbers are in docs/operations.md.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { epoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { NodeViewSchema, VersionsSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { FleetService, GetStatusResponseSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { FleetService } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
 import { Metrics } from "@weft/proto/program/metrics.ts";
 import { logFleet } from "./fleet-log.ts";
 import { runFleet } from "./fleet-loop.ts";
 import { addFleetMetrics } from "./fleet-metrics.ts";
 import { addFleetService } from "./fleet-service.ts";
-import { fleetStatus } from "./fleet-status.ts";
+import { encodedStatus } from "./fleet-status.ts";
 import { Fleet } from "./fleet.ts";
 import { FleetClient } from "./testing-fleet-client.ts";
 import { ackOf, address, Commits, stepsAt } from "./testing-resources.ts";
@@ -101,8 +101,7 @@ let bytes = 0;
 for (let i = 0; i < rounds; i++) {
   make.push(
     await timed(() => {
-      const status = fleetStatus(fleet, Date.now());
-      bytes = toBinary(GetStatusResponseSchema, create(GetStatusResponseSchema, { status })).length;
+      bytes = encodedStatus(fleet, Date.now()).length;
     }),
   );
 }

@@ -11,7 +11,6 @@ import {
   ConfirmRemovalResponseSchema,
   FleetService,
   GetStateResponseSchema,
-  GetStatusResponseSchema,
   WaitOutcome,
 } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { WaitResponseSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
@@ -37,7 +36,7 @@ import { mayReadFleet, printIdentity } from "../identity.ts";
 import type { Identity } from "../identity.ts";
 import { namesMax } from "../mass-removal/mass-removal.ts";
 import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
-import { epochMessage, fleetStatus, heldRemovalMessage } from "./fleet-status.ts";
+import { encodedStatus, epochMessage, heldRemovalMessage } from "./fleet-status.ts";
 import { fleetTrace } from "./fleet-trace.ts";
 import type { Fleet } from "./fleet.ts";
 import { Outgoing } from "./outgoing.ts";
@@ -89,8 +88,10 @@ type Streaming<Request, Response> = ServerWritableStream<Request, Response | Uin
 export function addFleetService(server: Pick<Server, "addService">, options: FleetServiceOptions): void {
   const shell = new FleetShell(options);
   server.addService(serviceDefinition(FleetService), {
-    getStatus: (call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>, answer: sendUnaryData<GetStatusResponse>) =>
-      shell.getStatus(call, answer),
+    getStatus: (
+      call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>,
+      answer: sendUnaryData<GetStatusResponse | Uint8Array>,
+    ) => shell.getStatus(call, answer),
     getTrace: (call: ServerUnaryCall<GetTraceRequest, GetTraceResponse>, answer: sendUnaryData<GetTraceResponse>) =>
       shell.getTrace(call, answer),
     watchStatus: (call: Streaming<WatchStatusRequest, WatchStatusResponse>) => shell.watchStatus(call),
@@ -129,15 +130,14 @@ class FleetShell {
 
   getStatus(
     call: ServerUnaryCall<GetStatusRequest, GetStatusResponse>,
-    answer: sendUnaryData<GetStatusResponse>,
+    answer: sendUnaryData<GetStatusResponse | Uint8Array>,
   ): void {
     const refusal = this.#refusal(call);
     if (refusal !== undefined) {
       answer({ code: status.PERMISSION_DENIED, details: refusal });
       return;
     }
-    const state = fleetStatus(this.#options.fleet, Date.now(), call.request.withoutNodes);
-    answer(null, create(GetStatusResponseSchema, { status: state }));
+    answer(null, encodedStatus(this.#options.fleet, Date.now(), call.request.withoutNodes));
   }
 
   getTrace(call: ServerUnaryCall<GetTraceRequest, GetTraceResponse>, answer: sendUnaryData<GetTraceResponse>): void {

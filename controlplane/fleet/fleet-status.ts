@@ -1,50 +1,47 @@
 /** The state of the fleet as `weft.fleet.v1` says it. */
-import { create } from "@bufbuild/protobuf";
-import { compareText } from "@weft/proto/address.ts";
-import type { Epoch, Revision } from "@weft/proto/cursor.ts";
-import { EpochSchema, FailureCategory, FailureSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import type { Epoch as EpochMessage, Failure } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
-import { FleetStatusSchema, HeldRemovalSchema, NodeStatusSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
-import type {
-  FleetStatus,
-  HeldRemoval as HeldRemovalMessage,
-  NodeStatus,
-} from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { create, toBinary } from "@bufbuild/protobuf";
+import type { Epoch } from "@weft/proto/cursor.ts";
+import { EpochSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import type { Epoch as EpochMessage } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
+import { FleetStatusSchema, HeldRemovalSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import type { HeldRemoval as HeldRemovalMessage } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
+import { varintBytes, writeVarint } from "@weft/proto/varint.ts";
 import type { HeldRemoval } from "../mass-removal/mass-removal.ts";
 import type { FleetNode } from "./fleet-node.ts";
 import type { Fleet } from "./fleet.ts";
 import { firstFailure } from "./missing-reason.ts";
-import { allNodes, nodeState } from "./node-state.ts";
-
-/** Failures of one node that a status lists, so that thousands of failing nodes fit into one message. */
-const failuresShownMax = 16;
+import { nodeState } from "./node-state.ts";
+import { NodeStatusBytes } from "./node-status-bytes.ts";
 
 /** Laggards that a status lists. */
 const laggardsMax = 100;
 
+/** `status` of `GetStatusResponse` and of `WatchStatusResponse`. */
+const tagStatus = (1 << 3) | 2;
+
 /**
- * Every node that has a Node object or connected, by name.
+ * An encoded `GetStatusResponse`, which is the encoding of a `WatchStatusResponse` too: every node that has a Node object or
+ * connected, by name.
  * @param nowMs For reasons such as "disconnected 5 s ago".
  */
-export function fleetStatus(fleet: Fleet, nowMs: number, isWithoutNodes = false): FleetStatus {
+export function encodedStatus(fleet: Fleet, nowMs: number, isWithoutNodes = false): Uint8Array {
   const { table, head } = fleet;
   const counts = { current: 0, behind: 0, failing: 0, disconnected: 0 };
-  const lagging: { readonly name: string; readonly node: FleetNode | undefined }[] = [];
-  const nodes: NodeStatus[] = [];
-  for (const entry of allNodes(table)) {
-    const { name, node } = entry;
+  const lagging: Lagging[] = [];
+  const names = table.namesListed();
+  const nodes = new NodeStatusBytes(isWithoutNodes ? 0 : names.length);
+  for (const name of names) {
+    const node = table.get(name);
     const state = nodeState(node, head);
     counts[state]++;
-    if (state !== "current") lagging.push(entry);
-    if (isWithoutNodes) continue;
-    nodes.push(
-      node === undefined ? create(NodeStatusSchema, { node: name, lag: BigInt(head) }) : nodeStatus(node, head),
-    );
+    if (state !== "current") lagging.push({ name, node });
+    if (!isWithoutNodes) nodes.add(name, node, head);
   }
-  return create(FleetStatusSchema, {
+  const status = create(FleetStatusSchema, {
     counts,
+    // Nodes that are equally far behind stay sorted by name.
     laggards: lagging
-      .toSorted((a, b) => (a.node?.applied ?? 0) - (b.node?.applied ?? 0) || compareText(a.name, b.name))
+      .toSorted((a, b) => (a.node?.applied ?? 0) - (b.node?.applied ?? 0))
       .slice(0, laggardsMax)
       .map(({ name, node }) => ({
         node: name,
@@ -55,9 +52,25 @@ export function fleetStatus(fleet: Fleet, nowMs: number, isWithoutNodes = false)
     epoch: epochMessage(fleet.epoch),
     revision: BigInt(head),
     synced: fleet.isSynced,
-    nodes: nodes.toSorted((a, b) => compareText(a.node, b.node)),
     ...(fleet.heldRemoval === undefined ? {} : { heldRemoval: heldRemovalMessage(fleet.heldRemoval) }),
   });
+  return enclosed(toBinary(FleetStatusSchema, status), nodes.bytes);
+}
+
+interface Lagging {
+  readonly name: string;
+  readonly node: FleetNode | undefined;
+}
+
+// Fields of one message may come in any order.
+function enclosed(status: Uint8Array, nodes: Uint8Array): Uint8Array {
+  const size = status.length + nodes.length;
+  const bytes = Buffer.allocUnsafe(1 + varintBytes(size) + size);
+  bytes[0] = tagStatus;
+  const at = writeVarint(bytes, 1, size);
+  bytes.set(status, at);
+  bytes.set(nodes, at + status.length);
+  return bytes;
 }
 
 export function heldRemovalMessage({ services, ofServices, sinceMs, untilMs, names }: HeldRemoval): HeldRemovalMessage {
@@ -72,31 +85,4 @@ export function heldRemovalMessage({ services, ofServices, sinceMs, untilMs, nam
 
 export function epochMessage(of: Epoch): EpochMessage {
   return create(EpochSchema, { createdMs: BigInt(of.createdMs), random: of.random });
-}
-
-function nodeStatus(node: FleetNode, head: Revision): NodeStatus {
-  const isOpen = node.stream.kind === "open";
-  const failures = failuresOf(node);
-  return create(NodeStatusSchema, {
-    node: node.name,
-    connected: isOpen,
-    received: BigInt(node.received),
-    applied: BigInt(node.applied),
-    lag: BigInt(head - node.applied),
-    ...(node.roundTripUs === undefined ? {} : { roundTripUs: node.roundTripUs }),
-    failures: failures.slice(0, failuresShownMax),
-    failuresTotal: node.failuresTotal + (failures.length - node.failures.length),
-    ...(node.versions === undefined ? {} : { versions: node.versions }),
-    addresses: [...(node.addresses ?? [])],
-    peer: node.stream.kind === "open" ? node.stream.peer : "",
-    digest: node.digest,
-    seenMs: BigInt(Math.floor(node.seenMs)),
-  });
-}
-
-/** What it reports, behind what keeps it from being given anything to report about. */
-export function failuresOf(node: FleetNode): readonly Failure[] {
-  if (node.heldReason === undefined) return node.failures;
-  const held = { service: "", category: FailureCategory.MASS_REMOVAL_HELD, reason: node.heldReason };
-  return [create(FailureSchema, held), ...node.failures];
 }

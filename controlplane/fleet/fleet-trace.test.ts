@@ -6,7 +6,7 @@ import { epoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { GetTraceRequestSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import type { GetTraceResponse } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
-import { fleetStatus } from "./fleet-status.ts";
+import { fleetStatus } from "./testing-status.ts";
 import { fleetTrace } from "./fleet-trace.ts";
 import { Fleet } from "./fleet.ts";
 import { ackOf, Commits, serviceResource } from "./testing-resources.ts";

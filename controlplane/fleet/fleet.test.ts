@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { epoch } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
-import { fleetStatus } from "./fleet-status.ts";
+import { fleetStatus } from "./testing-status.ts";
 import { Fleet } from "./fleet.ts";
 import { nodeSeenMs, settleMs } from "./node-table.ts";
 import { ackOf, address, backendResource, Commits, serviceResource, stepsAt } from "./testing-resources.ts";

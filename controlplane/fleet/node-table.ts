@@ -15,6 +15,8 @@ export class NodeTable {
   readonly #nodes = new Map<string, FleetNode>();
   readonly #freeSlots: number[] = [];
   #known: ReadonlySet<string> | undefined;
+  // Undefined: not asked for since a node came or went.
+  #namesListed: readonly string[] | undefined;
 
   constructor(startedMs: number) {
     this.#startedMs = startedMs;
@@ -27,6 +29,7 @@ export class NodeTable {
 
   set known(names: ReadonlySet<string> | undefined) {
     this.#known = names;
+    this.#namesListed = undefined;
   }
 
   get(name: string): FleetNode | undefined {
@@ -36,6 +39,12 @@ export class NodeTable {
   /** Nodes that connected and are not forgotten. */
   nodes(): Iterable<FleetNode> {
     return this.#nodes.values();
+  }
+
+  /** Every node that has a Node object or connected, sorted. */
+  namesListed(): readonly string[] {
+    this.#namesListed ??= [...new Set([...this.#nodes.keys(), ...(this.#known ?? [])])].toSorted();
+    return this.#namesListed;
   }
 
   /** Of these nodes a quorum is. Undefined: it has a Node object and never connected. */
@@ -61,6 +70,7 @@ export class NodeTable {
     if (node === undefined) {
       node = new FleetNode(name, this.#freeSlots.pop() ?? this.#nodes.size);
       this.#nodes.set(name, node);
+      this.#namesListed = undefined;
     }
     return node;
   }
@@ -76,6 +86,7 @@ export class NodeTable {
       )
         continue;
       this.#nodes.delete(node.name);
+      this.#namesListed = undefined;
       this.#freeSlots.push(node.slot);
       this.convergence.forgotten(node.slot);
       this.revisions.forgotten(node.slot);

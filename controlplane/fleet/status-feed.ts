@@ -1,8 +1,6 @@
 /** The status of the fleet for those who watch it: encoded once for all, at most 5 times a second, and only when it changed. */
-import { create, toBinary } from "@bufbuild/protobuf";
-import { WatchStatusResponseSchema } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import type { WatchStatusResponse } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
-import { fleetStatus } from "./fleet-status.ts";
+import { encodedStatus } from "./fleet-status.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Outgoing } from "./outgoing.ts";
 
@@ -52,8 +50,7 @@ export class StatusFeed {
 
   #bytes(): Uint8Array {
     if (this.#encoded?.version !== this.#version) {
-      const message = create(WatchStatusResponseSchema, { status: fleetStatus(this.#fleet, Date.now()) });
-      this.#encoded = { version: this.#version, bytes: toBinary(WatchStatusResponseSchema, message) };
+      this.#encoded = { version: this.#version, bytes: encodedStatus(this.#fleet, Date.now()) };
     }
     return this.#encoded.bytes;
   }
