@@ -7,8 +7,6 @@ import { quantile, tail } from "../quantiles.ts";
 import type { Stage } from "./stage.ts";
 
 const rounds = 200;
-/** Until the code of both ends is compiled: what the first ones take is shown by itself. */
-const warmUpRounds = 20;
 const waitMs = 10_000;
 const goalMs = 100;
 const plaintext = { tlsCa: undefined, tlsCert: undefined, tlsKey: undefined, tlsServerName: undefined, insecure: true };
@@ -26,7 +24,7 @@ export async function questions({ context, controlPlane, agents }: Stage): Promi
     goal: atMost(quantile(tookMs, 0.99), goalMs, "ms"),
   });
   const askStatus = async (): Promise<void> => void (await client.getStatus());
-  const [firstMs = 0] = await times(warmUpRounds, askStatus);
+  const [firstMs = 0] = await times(1, askStatus);
   return [
     { what: `the first status of each node, both programs cold, ${size}`, measured: { value: firstMs, unit: "ms" } },
     row("the status of each node", await times(rounds, askStatus)),
