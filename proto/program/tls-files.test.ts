@@ -60,6 +60,13 @@ describe("TLS files", () => {
     assert.equal(readTlsFiles(names).ca.toString(), bundle);
   });
 
+  test("are taken with what else tools of certificates write beside them", () => {
+    const request = "-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n";
+    const ca = `subject=CN=authority\n${bundle}${request}`;
+    install({ ...good, ca });
+    assert.equal(readTlsFiles(names).ca.toString(), ca);
+  });
+
   for (const [what, files, said] of bad) {
     test(`a file that ${what} is refused by name, with a remedy`, () => {
       install({ ...good, ...files });

@@ -104,7 +104,7 @@ function checkUse(names: NonNullable<TlsFileNames["identity"]>, identity: NonNul
 
 function readPem(name: readonly [string, string]): Buffer {
   const bytes = read(name);
-  const begun = bytes.toString("latin1").split("-----BEGIN CERTIFICATE").length - 1;
+  const begun = bytes.toString("latin1").match(/-----BEGIN CERTIFICATE(?! REQUEST)/g)?.length ?? 0;
   const whole = certificatesIn(bytes).length;
   // One of several authorities less would shut out all whom it vouches for.
   if (whole < begun) {
