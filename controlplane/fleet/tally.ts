@@ -38,7 +38,10 @@ export class Tally {
       else high = middle;
     }
     let have = this.#clean.length - low;
-    for (const node of this.#failing) if (missingReason(node, needed, history, nowMs) === undefined) have++;
+    for (const node of this.#failing) {
+      // One that is behind never counts, and its reason is a text nobody reads here.
+      if (node.applied >= needed.revision && missingReason(node, needed, history, nowMs) === undefined) have++;
+    }
     return have;
   }
 }
