@@ -28,7 +28,7 @@ interface Result {
 }
 
 export async function runWait(values: WaitValues, signal: AbortSignal): Promise<ExitCode> {
-  const deadlineMs = Date.now() + values.timeout;
+  const deadlineMs = performance.now() + values.timeout;
   using client = FleetClient.connect(values, signal);
   const target = await readTarget(values, client);
   const result = await waitFor(client, { ...target, quorum: readQuorum(values) }, deadlineMs, signal);
@@ -44,7 +44,7 @@ async function waitFor(
 ): Promise<Result> {
   const notes: string[] = [];
   let loss = "";
-  for (let leftMs = deadlineMs - Date.now(); leftMs > 0; leftMs = deadlineMs - Date.now()) {
+  for (let leftMs = deadlineMs - performance.now(); leftMs > 0; leftMs = deadlineMs - performance.now()) {
     try {
       for await (const { event } of client.wait({ ...request, timeoutMs: Math.ceil(leftMs) }, leftMs + lateMsMax)) {
         if (event.case === "note" && !notes.includes(event.value)) {
@@ -58,7 +58,9 @@ async function waitFor(
       if (loss === "") note(`${messageOf(error)}; trying again until the timeout`);
       loss = messageOf(error);
     }
-    await sleep(Math.min(retryMs, Math.max(0, deadlineMs - Date.now())), undefined, { signal }).catch(() => undefined);
+    await sleep(Math.min(retryMs, Math.max(0, deadlineMs - performance.now())), undefined, { signal }).catch(
+      () => undefined,
+    );
     if (signal.aborted) throw new ProgramError("failed", "interrupted", { remedy: "" });
   }
   return { outcome: "timeout", have: 0, need: 0, missing: [], notes: loss === "" ? notes : [...notes, loss] };

@@ -1,6 +1,7 @@
 /** `weft-controlplane`: flags in, sources, streams, fleet and HTTP out. */
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import { ProgramError } from "@weft/proto/program/errors.ts";
 import { addEventLoopDelay } from "@weft/proto/program/event-loop-delay.ts";
 import type { ExitCode } from "@weft/proto/program/exit.ts";
@@ -51,13 +52,12 @@ async function run(values: Values<typeof command.flags>, signal: AbortSignal): P
   const url = tracesUrl(values, process.env);
   const resource = { "service.name": command.name, "service.instance.id": hostname() };
   await using tracing = url === undefined ? undefined : await openTracing({ url, resource, log, metrics });
-  const startedMs = Date.now();
-  const fleet = new Fleet(startedMs);
+  const fleet = new Fleet(unixMs());
   addFleetMetrics(metrics, fleet);
   logFleet(fleet, log);
   const pipelineOptions: PipelineOptions = {
     source,
-    history: new MemoryLog(startedMs, randomBytes(4).readUInt32BE()),
+    history: new MemoryLog(Date.now(), randomBytes(4).readUInt32BE()),
     fleet,
     log,
     metrics,

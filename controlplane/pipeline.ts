@@ -3,6 +3,7 @@
  * the meantime is folded into the next one. Nothing is committed before the source is synced, and then always: revision 1 may
  * be empty.
  */
+import { unixMs } from "@weft/proto/program/clock.ts";
 import { revisionZero } from "@weft/proto/cursor.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { Address } from "@weft/proto/address.ts";
@@ -305,11 +306,6 @@ export class Pipeline<S extends Streams = Fanout> implements SourceSink {
 
 function inUs(ms: number): number {
   return Math.round(ms * 1_000);
-}
-
-// Never goes back within a process, unlike Date.now.
-function unixMs(): number {
-  return performance.timeOrigin + performance.now();
 }
 
 async function settled(flush: CommitFlush, capMs: number, signal: AbortSignal): Promise<void> {

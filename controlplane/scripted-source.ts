@@ -1,5 +1,6 @@
 /** For tests: a source that gives what the test says, and records that are short to write. */
 import type { Address } from "@weft/proto/address.ts";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import { serviceRecord } from "./compile/compile-samples.ts";
 import type { EndpointSliceRecord, NodeRecord, RecordChange, Source, SourceSink } from "./source/source.ts";
 
@@ -24,12 +25,12 @@ export class ScriptedSource implements Source {
 
   give(...changes: RecordChange[]): void {
     if (this.#sink === undefined) throw new Error("the source does not run yet");
-    this.#sink.changes({ changes, isRelist: false, noticedAtMs: Date.now() });
+    this.#sink.changes({ changes, isRelist: false, noticedAtMs: unixMs() });
   }
 
   /** What comparing everything gives. */
   relist(...changes: RecordChange[]): void {
-    this.#sink?.changes({ changes, isRelist: true, noticedAtMs: Date.now() });
+    this.#sink?.changes({ changes, isRelist: true, noticedAtMs: unixMs() });
   }
 
   synced(): void {

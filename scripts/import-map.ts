@@ -35,6 +35,7 @@ export const ownedPackages: readonly string[] = [
 export const shells: Readonly<Record<string, readonly string[]>> = {
   "proto/ids.ts": ["node:crypto, 1.3 us an id"],
   "proto/grpc/listener.ts": ["@grpc/grpc-js", "listening sockets"],
+  "proto/program/clock.ts": ["clock of times and durations"],
   "proto/program/compact-heap.ts": ["the heap"],
   "proto/program/credentials.ts": ["@grpc/grpc-js"],
   "proto/program/event-loop-delay.ts": ["the event loop", "clock of durations"],

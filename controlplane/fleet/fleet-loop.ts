@@ -1,5 +1,6 @@
 /** Runs the clock of the fleet: answers waits soon after something changed, at their deadlines, and once a second. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { Fleet } from "./fleet.ts";
 
 /** Changes within this time are evaluated together: thousands of acks come at once. */
@@ -15,13 +16,13 @@ export async function runFleet(fleet: Fleet, signal: AbortSignal): Promise<void>
   // No promise that lasts may be raced: each race would leave a reaction on it, 25 MB a day.
   signal.addEventListener("abort", () => wake.resolve(), { once: true });
   while (!signal.aborted) {
-    const untilMs = Math.min(idleMs, Math.max(0, (fleet.nextDeadlineMs ?? Infinity) - Date.now()));
+    const untilMs = Math.min(idleMs, Math.max(0, (fleet.nextDeadlineMs ?? Infinity) - unixMs()));
     const timer = new AbortController();
     await Promise.race([wake.promise, sleep(untilMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
     timer.abort();
     if (fleet.waitsOpen > 0) await sleep(evaluateDelayMs);
     wake = Promise.withResolvers<void>();
-    fleet.evaluate(Date.now());
+    fleet.evaluate(unixMs());
   }
   unsubscribe();
 }

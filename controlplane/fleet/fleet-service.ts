@@ -4,6 +4,7 @@ import { status } from "@grpc/grpc-js";
 import type { sendUnaryData, Server, ServerUnaryCall, ServerWritableStream } from "@grpc/grpc-js";
 import { addressBytes, compareText } from "@weft/proto/address.ts";
 import type { Address } from "@weft/proto/address.ts";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import { NodeAddressesSchema } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
 import type { NodeView } from "@weft/proto/gen/weft/discovery/v1/discovery_pb.ts";
@@ -137,7 +138,7 @@ class FleetShell {
       answer({ code: status.PERMISSION_DENIED, details: refusal });
       return;
     }
-    answer(null, encodedStatus(this.#options.fleet, Date.now(), call.request.withoutNodes));
+    answer(null, encodedStatus(this.#options.fleet, unixMs(), call.request.withoutNodes));
   }
 
   getTrace(call: ServerUnaryCall<GetTraceRequest, GetTraceResponse>, answer: sendUnaryData<GetTraceResponse>): void {
@@ -146,7 +147,7 @@ class FleetShell {
       answer({ code: status.PERMISSION_DENIED, details: refusal });
       return;
     }
-    const answered = fleetTrace(this.#options.fleet, call.request, Date.now());
+    const answered = fleetTrace(this.#options.fleet, call.request, unixMs());
     if (answered.kind === "trace") answer(null, answered.trace);
     else answer({ code: traceCodes[answered.kind], details: answered.problem });
   }
@@ -201,7 +202,7 @@ class FleetShell {
       out.fail(status.INVALID_ARGUMENT, read.problem);
       return;
     }
-    const nowMs = Date.now();
+    const nowMs = unixMs();
     const listener = {
       noted: (note: string): void =>
         void out.send(create(WaitResponseSchema, { event: { case: "note", value: note } })),

@@ -1,4 +1,5 @@
 /** The status of the fleet for those who watch it: encoded once for all, at most 5 times a second, and only when it changed. */
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { WatchStatusResponse } from "@weft/proto/gen/weft/fleet/v1/fleet_pb.ts";
 import { encodedStatus } from "./fleet-status.ts";
 import type { Fleet } from "./fleet.ts";
@@ -50,7 +51,7 @@ export class StatusFeed {
 
   #bytes(): Uint8Array {
     if (this.#encoded?.version !== this.#version) {
-      this.#encoded = { version: this.#version, bytes: encodedStatus(this.#fleet, Date.now()) };
+      this.#encoded = { version: this.#version, bytes: encodedStatus(this.#fleet, unixMs()) };
     }
     return this.#encoded.bytes;
   }

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { epoch } from "@weft/proto/cursor.ts";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import { listenHttp } from "@weft/proto/program/http.ts";
 import type { HttpServer } from "@weft/proto/program/http.ts";
 import { silentLog } from "@weft/proto/program/log.ts";
 import { Metrics } from "@weft/proto/program/metrics.ts";
+import { runFleet } from "../fleet/fleet-loop.ts";
 import { Fleet } from "../fleet/fleet.ts";
 import { waitsMax } from "../fleet/waits.ts";
 import { controlPlaneRoutes } from "./routes.ts";
@@ -53,6 +55,35 @@ test("waits are bounded in number", async () => {
   const refused = await fetch(`http://${server.address}/v1/wait?drained=127.0.0.1:80`);
   assert.deepEqual([refused.status, refused.headers.get("retry-after"), fleet.waitsOpen], [503, "1", waitsMax]);
 });
+
+for (const [how, byHours] of [
+  ["back", -1],
+  ["ahead", 1],
+] as const) {
+  test(`a clock that is set ${how} neither ends waits nor keeps them`, { timeout: 60_000 }, async (t) => {
+    const fleet = new Fleet(unixMs());
+    fleet.epochStarted(epoch(1, 1));
+    const evaluated = t.mock.method(fleet, "evaluate");
+    await using server = await serve(fleet, []);
+    const stop = new AbortController();
+    const running = runFleet(fleet, stop.signal);
+    const gone = new AbortController();
+    const url = `http://${server.address}/v1/wait?drained=127.0.0.1:80`;
+    const long = fetch(`${url}&timeout=10m`, { signal: gone.signal });
+    const short = fetch(`${url}&timeout=1s`);
+    await untilWaits(fleet, 2);
+    const { now } = Date;
+    t.mock.method(Date, "now", () => now() + byHours * 3_600_000);
+    assert.equal((await short).status, 504);
+    const before = evaluated.mock.callCount();
+    while (evaluated.mock.callCount() < before + 2) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert.equal(fleet.waitsOpen, 1);
+    gone.abort();
+    await assert.rejects(long);
+    stop.abort();
+    await running;
+  });
+}
 
 test("metrics come in OpenMetrics to those who accept it", async () => {
   await using server = await serve(newFleet(), []);

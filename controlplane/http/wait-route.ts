@@ -4,6 +4,7 @@
  * HTTP has no client certificates, so a caller may ask for its own address only, and the answer holds counts, not node names.
  */
 import { parseAddress, printSocketAddress } from "@weft/proto/address.ts";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import { jsonResponse } from "@weft/proto/program/http.ts";
 import type { Answer, HttpRequest, HttpResponse } from "@weft/proto/program/http.ts";
 import type { Fleet } from "../fleet/fleet.ts";
@@ -27,7 +28,7 @@ function answerWait(fleet: Fleet, request: HttpRequest): HttpResponse | Promise<
       `${name} is not your own address (${caller ?? "unknown"}); ask from that pod, or use "weft wait" with a certificate`,
     );
   }
-  const nowMs = Date.now();
+  const nowMs = unixMs();
   const { promise, resolve } = Promise.withResolvers<WaitAnswer | undefined>();
   const target = { kind: "drained", backends: read.backends } as const;
   const listener = { noted: () => undefined, ended: resolve };

@@ -1,5 +1,6 @@
 /** Feeds the spans of revisions with what the fleet tells, and ends what stays open. */
 import { setInterval as every } from "node:timers/promises";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { Fleet } from "../fleet/fleet.ts";
 import type { RevisionSpans } from "./revision-spans.ts";
 
@@ -20,5 +21,5 @@ export async function runTraces(fleet: Fleet, spans: RevisionSpans, signal: Abor
 
 // The same clock as commits.
 function nowUs(): number {
-  return (performance.timeOrigin + performance.now()) * 1_000;
+  return unixMs() * 1_000;
 }

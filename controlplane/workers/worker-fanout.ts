@@ -1,4 +1,5 @@
 /** What one worker serves: streams that claim their nodes, from a catalog of its own over the bytes that all workers share. */
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { Revision } from "@weft/proto/cursor.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import { Catalog } from "../catalog/catalog.ts";
@@ -35,7 +36,6 @@ export class WorkerFanout {
   /** `post`: to the main thread. */
   constructor(start: WorkerStart, post: (batch: WorkerBatch) => void) {
     const { limits, version } = start;
-    const now = (): number => performance.timeOrigin + performance.now();
     this.outbox = new Outbox(post, start.renames);
     this.log = outboxLog(this.outbox, start.logLevel, { worker: start.worker });
     this.#fleet = new OutboxFleet(this.outbox);
@@ -51,7 +51,7 @@ export class WorkerFanout {
       streamLimits: limits.stream,
       fanoutLimits: limits.fanout,
       transferLimits: limits.transfer,
-      now,
+      now: unixMs,
       random: Math.random,
       nodeView: (node) => this.#grants.viewOf(node),
       renamed: () => {
@@ -64,7 +64,15 @@ export class WorkerFanout {
     });
     const { outbox } = this;
     const epoch = (): WorkerStart["epoch"] => this.#catalog.epoch;
-    const claiming = { fanout: this.#fanout, fleet: this.#fleet, outbox, limits: limits.stream, version, epoch, now };
+    const claiming = {
+      fanout: this.#fanout,
+      fleet: this.#fleet,
+      outbox,
+      limits: limits.stream,
+      version,
+      epoch,
+      now: unixMs,
+    };
     this.streams = new ClaimingStreams(claiming, this.#grants);
   }
 

@@ -1,5 +1,6 @@
 /** What this node tells others of its health: health check node ports, /healthz and /livez, and the metrics of kube-proxy. */
 import type { Address } from "@weft/proto/address.ts";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import { resourceId } from "@weft/proto/ids.ts";
 import type { Routes } from "@weft/proto/program/http.ts";
 import type { Log } from "@weft/proto/program/log.ts";
@@ -39,7 +40,7 @@ export class NodeHealth {
     this.#servers = new HealthCheckServers({
       checks: this.#checks.all(),
       addresses: "all",
-      isProxyHealthy: () => isProxyHealthy(this.#progress(), nowMs()),
+      isProxyHealthy: () => isProxyHealthy(this.#progress(), unixMs()),
       log,
       onFailuresChange: onChange,
     });
@@ -62,7 +63,7 @@ export class NodeHealth {
   /** What `--healthz` serves. */
   routes(): Routes {
     const { healthz, livez } = this.#kubeProxy;
-    return healthRoutes({ progress: () => this.#progress(), now: nowMs, healthz, livez });
+    return healthRoutes({ progress: () => this.#progress(), now: unixMs, healthz, livez });
   }
 
   /** What an earlier agent left live is all that there is: its services are answered for as they are held. */
@@ -71,7 +72,7 @@ export class NodeHealth {
   }
 
   roundDone(report: RoundReport): void {
-    this.#updatedAtMs = nowMs();
+    this.#updatedAtMs = unixMs();
     this.#kubeProxy.roundDone(report, this.#updatedAtMs);
     this.#servers.changed(report.isAll ? this.#checks.touchAll() : this.#checks.touch(report.touched));
   }
@@ -93,9 +94,4 @@ export class NodeHealth {
       waitingSinceMs: sinceMs === undefined ? undefined : performance.timeOrigin + sinceMs,
     };
   }
-}
-
-// Never goes back within a process, unlike Date.now.
-function nowMs(): number {
-  return performance.timeOrigin + performance.now();
 }

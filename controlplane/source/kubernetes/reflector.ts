@@ -1,5 +1,6 @@
 /** One kind of objects, followed: does what `step` says, and feeds it with what happens. Owns the time and the chance. */
 import { setTimeout as delay } from "node:timers/promises";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { Log } from "@weft/proto/program/log.ts";
 import type { Projection } from "../projection.ts";
 import type { RecordChange } from "../source.ts";
@@ -135,7 +136,7 @@ export class Reflector {
     const asked = { path: requestPath(kind, request), accept: codec.acceptList(kind), signal };
     const body = await client.whole(asked, () => this.#heard(quiet));
     const page = codec.page(kind, body);
-    this.#noticedAtMs = Date.now();
+    this.#noticedAtMs = unixMs();
     for (const { name, projection } of page.objects) this.#collected.set(name, projection);
     this.#feed({ kind: "page", version: page.version, continueToken: page.continueToken });
   }
@@ -158,7 +159,7 @@ export class Reflector {
     };
     try {
       for await (const chunk of client.chunks(asked, opened)) {
-        this.#noticedAtMs = Date.now();
+        this.#noticedAtMs = unixMs();
         for (const message of reader.push(chunk)) {
           this.#take(message);
           // Another request: this one is over.
@@ -262,7 +263,7 @@ export class Reflector {
     const { kind, log, client, sink } = this.#options;
     if (!this.#isSynced) log.info(`the API server ${client.server} does not serve ${kind.resource}: there are none`);
     this.#isSynced = true;
-    sink.compared([], Date.now());
+    sink.compared([], unixMs());
   }
 
   #report(failure: ApiFailure): void {

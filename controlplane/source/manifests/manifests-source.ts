@@ -1,5 +1,6 @@
 /** A folder of manifests as a source: watches it, scans it, and tells the sink what changed. Shell over `Folder` and `Settling`. */
 import { setImmediate as yieldToLoop } from "node:timers/promises";
+import { unixMs } from "@weft/proto/program/clock.ts";
 import type { Source, SourceSink } from "../source.ts";
 import { FolderWatch } from "./folder-watch.ts";
 import { Folder } from "./folder.ts";
@@ -49,7 +50,7 @@ export class ManifestsSource implements Source {
   async run(sink: SourceSink, signal: AbortSignal): Promise<void> {
     const bell = new ScanBell();
     using watch = new FolderWatch(this.#path, () => bell.ring());
-    let noticedAtMs = Date.now();
+    let noticedAtMs = unixMs();
     while (!signal.aborted) {
       const listing = await listFolder(this.#path, (path, identity) => watch.enter(path, identity));
       const readings = new Map<string, FileReading>();

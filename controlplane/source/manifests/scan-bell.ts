@@ -1,5 +1,6 @@
 /** When to scan: so long after the last event, but not longer than so long after the first (S27). */
 import { setTimeout as delay } from "node:timers/promises";
+import { unixMs } from "@weft/proto/program/clock.ts";
 
 /** S27 */
 const quietMs = 20;
@@ -20,7 +21,7 @@ export class ScanBell {
     const now = performance.now();
     if (this.#firstMs === undefined) {
       this.#firstMs = now;
-      this.#noticedAtMs = Date.now();
+      this.#noticedAtMs = unixMs();
     }
     this.#lastMs = now;
     this.#wake?.();
@@ -37,7 +38,7 @@ export class ScanBell {
       if (leftMs <= 0 || signal.aborted) break;
       await this.#sleep(leftMs, signal);
     }
-    const noticedAtMs = this.#firstMs === undefined ? Date.now() : this.#noticedAtMs;
+    const noticedAtMs = this.#firstMs === undefined ? unixMs() : this.#noticedAtMs;
     this.#firstMs = undefined;
     return noticedAtMs;
   }
