@@ -73,6 +73,15 @@ describe("how weft wait ends", () => {
     });
   }
 
+  it("timed out with enough nodes: says what it still waited for", async () => {
+    const notes = ["no service holds 10.1.2.3:80", "nothing completes in the first 30 s after start"];
+    const value = { outcome: WaitOutcome.TIMEOUT, have: 60, need: 60, missing: [], notes };
+    using fleet = await scriptedFleet({ getStatus, wait: () => [{ event: { case: "result", value } }] });
+    const { code, stdout } = await runWeft("wait", "--revision", "7", ...target(fleet.port));
+    const text = "timed out: 60 of 60 nodes\n  not done: nothing completes in the first 30 s after start\n";
+    assert.deepEqual({ code, stdout }, { code: 3, stdout: text });
+  });
+
   it("says a note at once, and once", async () => {
     const said = Promise.withResolvers<void>();
     using fleet = await scriptedFleet({

@@ -115,12 +115,15 @@ function exitCodeOf(outcome: Outcome): ExitCode {
   }
 }
 
-function printText({ outcome, have, need, missing }: Result): string {
+function printText({ outcome, have, need, missing, notes }: Result): string {
   const words = {
     done: "done",
     timeout: "timed out",
     "epoch-ended": "the epoch ended: its revisions are void, ask again",
   };
   const lines = missing.map(({ node, applied, reason }) => `  missing ${node} (at revision ${applied}): ${reason}\n`);
+  // The count alone would read as done.
+  const last = outcome === "timeout" && have >= need ? notes.at(-1) : undefined;
+  if (last !== undefined) lines.push(`  not done: ${last}\n`);
   return `${words[outcome]}: ${have} of ${need} nodes\n${lines.join("")}`;
 }
